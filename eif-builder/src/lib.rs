@@ -5,7 +5,11 @@
 //!
 //! - [`digest`]: SHA-256 values
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
+//! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 #![forbid(unsafe_code)]
 
+pub mod cpio;
 pub mod digest;
+pub mod ramdisk;
 pub mod store;
+pub mod tree;
