@@ -1,0 +1,15 @@
+//! Reproducible builder for AWS Nitro Enclave images: from a manifest and its lock to an EIF and its PCRs.
+//!
+//! The library holds every step; `main.rs` only parses arguments and prints.
+//! Modules, from data to steps:
+//!
+//! - [`digest`]: SHA-256 values
+//! - [`store`]: the content-addressed cache of fetched inputs and built parts
+//! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
+#![forbid(unsafe_code)]
+
+pub mod cpio;
+pub mod digest;
+pub mod ramdisk;
+pub mod store;
+pub mod tree;
