@@ -68,8 +68,8 @@ pub const STAND_INS: [&str; 4] = ["ACCOUNT_ID", "ADMIN_ROLE", "INSTANCE_ROLE", "
 /// The partition is `aws`.
 ///
 /// # Errors
-/// As [`PolicyRequest::generate`], for the images.
-pub fn template(images: Vec<ImagePcrs>) -> Result<String, RequestError> {
+/// As [`PolicyRequest::generate`], for the images and bindings.
+pub fn template(images: Vec<ImagePcrs>, bindings: Bindings) -> Result<String, RequestError> {
     // Account ids never start with ten zeros; colons stand on both sides, so nothing else is replaced.
     const NOBODY: &str = "000000000000";
     let role = |name: &str| format!("arn:aws:iam::{NOBODY}:role/{name}");
@@ -83,7 +83,7 @@ pub fn template(images: Vec<ImagePcrs>) -> Result<String, RequestError> {
     let request = PolicyRequest {
         roles,
         images,
-        bindings: Bindings::default(),
+        bindings,
         danger_admit_debug: false,
     };
     Ok(request

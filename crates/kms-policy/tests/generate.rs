@@ -11,7 +11,7 @@ use kms_policy::generate::{STAND_INS, template};
 use kms_policy::pcr::Pcr;
 use kms_policy::policy::{Effect, MAX_POLICY_BYTES, Policy};
 use kms_policy::principal::Principal;
-use kms_policy::request::{ImagePcrs, PolicyRequest, RequestError};
+use kms_policy::request::{Bindings, ImagePcrs, PolicyRequest, RequestError};
 use support::{ADMIN, INSTANCE, LOADER, ask, attested, image, pcr, request, role};
 
 mod support;
@@ -44,7 +44,10 @@ fn golden_files_are_met() {
             request(vec![image(1)]).generate().unwrap().to_json(),
         ),
         ("full.json", full().generate().unwrap().to_json()),
-        ("template.json", template(vec![image(1)]).unwrap()),
+        (
+            "template.json",
+            template(vec![image(1)], Bindings::default()).unwrap(),
+        ),
     ] {
         let path = data(name);
         #[expect(clippy::disallowed_methods, reason = "BLESS=1 rewrites the golden files")]
@@ -382,7 +385,7 @@ fn a_policy_that_kms_cannot_store_is_refused() {
 
 #[test]
 fn a_template_is_no_policy_until_it_is_filled_in() {
-    let text = template(vec![image(1)]).unwrap();
+    let text = template(vec![image(1)], Bindings::default()).unwrap();
     for name in STAND_INS {
         assert!(text.contains(name), "{name}");
     }
@@ -400,7 +403,7 @@ fn a_template_is_no_policy_until_it_is_filled_in() {
         ..image(1)
     };
     assert!(matches!(
-        template(vec![debug]),
+        template(vec![debug], Bindings::default()),
         Err(RequestError::DebugImage { .. })
     ));
 }
