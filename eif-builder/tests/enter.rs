@@ -1,12 +1,7 @@
 //! Really enters a root: the host's `/usr` shown read-only in an otherwise empty one.
 //!
 //! Needs a host that allows user namespaces, as building does; on another the tests fail and say the setting.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -144,23 +139,15 @@ fn the_exit_status_comes_back() {
 #[test]
 fn faults_name_the_path() {
     let (dir, good) = job("true");
-    let broken: [(&str, Box<dyn Fn(&mut Job)>); 4] = [
-        (
-            "/nonexistent/root",
-            Box::new(|job| job.root = "/nonexistent/root".into()),
-        ),
-        (
-            "/nonexistent/in",
-            Box::new(|job| job.binds[1].host = "/nonexistent/in".into()),
-        ),
-        (
-            "/out/../usr",
-            Box::new(|job| job.binds[1].inside = "/out/../usr".to_owned()),
-        ),
-        (
-            "/usr/bin/none",
-            Box::new(|job| job.command[0] = "/usr/bin/none".to_owned()),
-        ),
+    let broken: [(&str, fn(&mut Job)); 4] = [
+        ("/nonexistent/root", |job| job.root = "/nonexistent/root".into()),
+        ("/nonexistent/in", |job| {
+            job.binds[1].host = "/nonexistent/in".into()
+        }),
+        ("/out/../usr", |job| {
+            job.binds[1].inside = "/out/../usr".to_owned()
+        }),
+        ("/usr/bin/none", |job| job.command[0] = "/usr/bin/none".to_owned()),
     ];
     for (path, breaks) in broken {
         let mut job = good.clone();
