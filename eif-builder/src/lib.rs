@@ -7,8 +7,10 @@
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 //! - [`policy`]: measurements and names to the text of a KMS key policy
+//! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 #![forbid(unsafe_code)]
 
+pub mod attest;
 pub mod cpio;
 pub mod digest;
 pub mod policy;
