@@ -5,6 +5,12 @@
 //!
 //! - [`digest`]: SHA-256 values
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
+//! - [`request`]: the `[inputs]` of a manifest; [`lock`]: what they stand for, byte for byte
+//! - [`compression`]: bounded unpacking of gzip, xz and zstd
+//! - [`unpack`]: entries of Debian packages and tarballs
+//! - [`debian`]: what Debian publishes about its packages
+//! - [`mirror`], [`fetch`]: from a lock to checked bytes in the store
+//! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`policy`]: measurements and names to the text of a KMS key policy
@@ -12,10 +18,19 @@
 #![forbid(unsafe_code)]
 
 pub mod attest;
+pub mod compression;
 pub mod cpio;
+pub mod debian;
 pub mod digest;
 pub mod enter;
+pub mod fetch;
+pub mod lock;
+pub mod lock_cmd;
+pub mod mirror;
 pub mod policy;
 pub mod ramdisk;
+pub mod request;
 pub mod store;
+pub mod suite;
 pub mod tree;
+pub mod unpack;
