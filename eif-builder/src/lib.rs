@@ -7,12 +7,15 @@
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
+//! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 #![forbid(unsafe_code)]
 
 pub mod cpio;
 pub mod digest;
 pub mod enter;
+pub mod listing;
+pub mod part;
 pub mod policy;
 pub mod ramdisk;
 pub mod store;
