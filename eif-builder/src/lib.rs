@@ -9,8 +9,10 @@
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`policy`]: measurements and names to the text of a KMS key policy
+//! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 #![forbid(unsafe_code)]
 
+pub mod attest;
 pub mod cpio;
 pub mod digest;
 pub mod enter;
