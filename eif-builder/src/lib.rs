@@ -13,6 +13,7 @@
 //! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
+//! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 #![forbid(unsafe_code)]
@@ -24,9 +25,11 @@ pub mod debian;
 pub mod digest;
 pub mod enter;
 pub mod fetch;
+pub mod listing;
 pub mod lock;
 pub mod lock_cmd;
 pub mod mirror;
+pub mod part;
 pub mod policy;
 pub mod ramdisk;
 pub mod request;
