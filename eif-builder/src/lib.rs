@@ -7,9 +7,11 @@
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
+//! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 #![forbid(unsafe_code)]
 
+pub mod assemble;
 pub mod cpio;
 pub mod digest;
 pub mod enter;
