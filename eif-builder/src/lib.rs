@@ -14,10 +14,12 @@
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
+//! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 #![forbid(unsafe_code)]
 
+pub mod assemble;
 pub mod attest;
 pub mod compression;
 pub mod cpio;
