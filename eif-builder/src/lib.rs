@@ -12,6 +12,7 @@
 //! - [`mirror`], [`fetch`]: from a lock to checked bytes in the store
 //! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
+//! - [`manifest`]: what is in an image and how it starts; [`rootfs`]: its root; [`mod@image`]: its EIF and measurements
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
@@ -21,20 +22,24 @@
 
 pub mod assemble;
 pub mod attest;
+pub mod cli;
 pub mod compression;
 pub mod cpio;
 pub mod debian;
 pub mod digest;
 pub mod enter;
 pub mod fetch;
+pub mod image;
 pub mod listing;
 pub mod lock;
 pub mod lock_cmd;
+pub mod manifest;
 pub mod mirror;
 pub mod part;
 pub mod policy;
 pub mod ramdisk;
 pub mod request;
+pub mod rootfs;
 pub mod store;
 pub mod suite;
 pub mod tree;
