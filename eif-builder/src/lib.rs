@@ -18,17 +18,20 @@
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
+//! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 #![forbid(unsafe_code)]
 
 pub mod assemble;
 pub mod attest;
 pub mod cli;
+pub mod commands;
 pub mod compression;
 pub mod cpio;
 pub mod debian;
 pub mod digest;
 pub mod enter;
 pub mod fetch;
+pub mod host;
 pub mod image;
 pub mod listing;
 pub mod lock;
