@@ -12,16 +12,22 @@
 //! - [`mirror`], [`fetch`]: from a lock to checked bytes in the store
 //! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
+//! - [`enter`]: one command inside an extracted root, without root rights and without network
+//! - [`policy`]: measurements and names to the text of a KMS key policy
+//! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 #![forbid(unsafe_code)]
 
+pub mod attest;
 pub mod compression;
 pub mod cpio;
 pub mod debian;
 pub mod digest;
+pub mod enter;
 pub mod fetch;
 pub mod lock;
 pub mod lock_cmd;
 pub mod mirror;
+pub mod policy;
 pub mod ramdisk;
 pub mod request;
 pub mod store;
