@@ -23,6 +23,7 @@
 
 pub mod assemble;
 pub mod attest;
+pub mod attest;
 pub mod cli;
 pub mod commands;
 pub mod compression;
