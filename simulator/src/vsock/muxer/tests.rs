@@ -483,7 +483,7 @@ fn interleave(random: &mut Random) {
         .iter()
         .map(|(_, t, p)| (*t, Rc::clone(p)))
         .collect();
-    let mut sent = vec![Vec::new(); count];
+    let mut sent = vec![Vec::<u8>::new(); count];
     for step in 0..1500 {
         let at = random.below(count);
         let (token, program) = &programs[at];
