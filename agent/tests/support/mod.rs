@@ -136,6 +136,15 @@ impl TestAgent {
     }
 
     pub(crate) fn start_for(nsm: TestNsm, cid: u32) -> Self {
+        Self::start_with(nsm, cid, || ())
+    }
+
+    /// Starts an agent whose thread runs `first` when it has its socket, before it serves anyone.
+    pub(crate) fn start_after(nsm: TestNsm, first: impl FnOnce() + Send + 'static) -> Self {
+        Self::start_with(nsm, abi::vsock::PARENT_CID, first)
+    }
+
+    fn start_with(nsm: TestNsm, cid: u32, first: impl FnOnce() + Send + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nsm = Arc::new(nsm);
         let agent = Self {
@@ -164,10 +173,9 @@ impl TestAgent {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().max_blocking_threads(1).build().unwrap();
             runtime.block_on(async {
-                let listener = UnixPort {
-                    listener: tokio::net::UnixListener::bind(socket).unwrap(),
-                    cid,
-                };
+                let listener = tokio::net::UnixListener::bind(socket).unwrap();
+                let listener = UnixPort { listener, cid };
+                first();
                 ready.send(()).unwrap();
                 let operations = Operations::new(nsm, sources, PATIENCE);
                 listen::serve(&listener, &operations, BOUNDS).await.unwrap();
