@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
-use repo::{packages, top};
+use repo::{files, packages, top};
 
 /// Package -> packages of ours that it may use, as the table says. `None` stands for "all".
 fn law() -> BTreeMap<String, Option<BTreeSet<String>>> {
@@ -69,6 +70,24 @@ fn no_product_package_knows_the_simulator_or_the_tests() {
             if let Some(other) = packages.get(&used) {
                 assert!(!outside(&other.folder), "`{name}` uses `{used}`");
             }
+        }
+    }
+}
+
+/// What believes documents that nobody signed is for the simulator and tests; see `crates/attest/src/danger.rs`.
+#[test]
+fn no_product_file_names_the_dangerous_module() {
+    let needles = ["attest::danger", "UnsignedSimulator", "danger_believe_documents"];
+    let allowed = ["crates/attest/", "simulator/", "tests/", "bench/"];
+    let is_product = |file: &PathBuf| !allowed.iter().any(|folder| file.starts_with(folder));
+    for file in files()
+        .into_iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "rs"))
+        .filter(is_product)
+    {
+        let text = fs::read_to_string(top().join(&file)).unwrap();
+        for needle in needles {
+            assert!(!text.contains(needle), "{} names {needle}", file.display());
         }
     }
 }
