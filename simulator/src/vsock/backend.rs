@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use vhost::vhost_user::{Error as ProtocolError, Listener};
-use vhost_user_backend::{Error as DaemonError, ShutdownHandle, VhostUserDaemon};
+use vhost_user_backend::{Error as DaemonError, ShutdownHandle, VhostUserDaemon, VhostUserHandlerError};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
@@ -56,9 +56,12 @@ pub enum BackendError {
     /// Descriptors or threads could not be made.
     #[error("cannot set up the vsock backend")]
     SetUp(#[source] io::Error),
-    /// The vhost-user library failed.
-    #[error("vhost-user device failed: {0}")]
-    Daemon(DaemonError),
+    /// QEMU and the device did not understand each other.
+    #[error("the vhost-user protocol failed")]
+    Protocol(#[source] ProtocolError),
+    /// The device's worker could not be made.
+    #[error("cannot make the vhost-user device")]
+    Device(#[source] VhostUserHandlerError),
     /// The backend's thread panicked.
     #[error("the vsock backend's thread panicked")]
     Panicked,
@@ -163,15 +166,15 @@ fn serve(
     send: &Sender<Option<ShutdownHandle>>,
 ) -> Result<(), BackendError> {
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::<()>::new());
-    let mut daemon = VhostUserDaemon::new("vsock-control".into(), Arc::clone(device), memory)
-        .map_err(BackendError::Daemon)?;
+    let mut daemon =
+        VhostUserDaemon::new("vsock-control".into(), Arc::clone(device), memory).map_err(failed)?;
     let fd = device.lock().map_err(|_| BackendError::Panicked)?.host_fd();
     for worker in daemon.get_epoll_handlers() {
         worker
             .register_listener(fd, EventSet::IN, u64::from(HOST_EVENT))
             .map_err(BackendError::SetUp)?;
     }
-    daemon.start(&mut listener).map_err(BackendError::Daemon)?;
+    daemon.start(&mut listener).map_err(failed)?;
     // A second QEMU is refused by the kernel from here on.
     drop(listener);
     // Nobody receives when the backend has been dropped in the meantime.
@@ -182,12 +185,33 @@ fn serve(
         | Err(DaemonError::HandleRequest(ProtocolError::Disconnected | ProtocolError::PartialMessage)) => {
             Ok(())
         }
-        Err(e) => Err(BackendError::Daemon(e)),
+        Err(e) => Err(failed(e)),
     }
 }
 
+/// The library's error, which can not be shared between threads, as ours.
+fn failed(error: DaemonError) -> BackendError {
+    match error {
+        DaemonError::NewVhostUserHandler(e) => BackendError::Device(e),
+        DaemonError::CreateBackendListener(e)
+        | DaemonError::CreateBackendReqHandler(e)
+        | DaemonError::CreateVhostUserListener(e)
+        | DaemonError::HandleRequest(e) => BackendError::Protocol(e),
+        DaemonError::StartDaemon(e) => BackendError::SetUp(e),
+        DaemonError::WaitDaemon(_) => BackendError::Panicked,
+    }
+}
+
+/// Listens for the guest's connections to `port` of the parent, in place of a socket that is left there from before.
+///
+/// # Errors
+/// [`BackendError::PathTooLong`] and [`BackendError::Listen`].
+pub fn listen_port(dir: &Path, port: u32) -> Result<UnixListener, BackendError> {
+    listen(&dir.join(format!("vsock_{port}")))
+}
+
 /// Listens on a path in place of a socket that is left there from before.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener, BackendError> {
+fn listen(path: &Path) -> Result<UnixListener, BackendError> {
     let actual = path.as_os_str().len();
     if actual > MAX_SOCKET_PATH {
         return Err(BackendError::PathTooLong {

@@ -92,6 +92,22 @@ fn no_product_file_names_the_dangerous_module() {
     }
 }
 
+/// `cargo build` and `cargo test` at the top skip the benchmarks and nothing else.
+#[test]
+fn all_members_but_benchmarks_are_default_members() {
+    let manifest: toml::Table = fs::read_to_string(top().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let list = |key: &str| -> Vec<&str> {
+        let members = manifest["workspace"][key].as_array().unwrap();
+        members.iter().filter_map(toml::Value::as_str).collect()
+    };
+    let mut expected = list("members");
+    expected.retain(|member| !member.starts_with("bench/"));
+    assert_eq!(list("default-members"), expected);
+}
+
 #[test]
 fn a_package_is_named_as_its_folder() {
     for (name, package) in packages() {
