@@ -12,8 +12,10 @@
 //! - [`mirror`], [`fetch`]: from a lock to checked bytes in the store
 //! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
+//! - [`root`]: a lock's packages as an extracted root
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
+//! - [`crates`]: static programs of this workspace as parts
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
@@ -23,6 +25,7 @@ pub mod assemble;
 pub mod attest;
 pub mod compression;
 pub mod cpio;
+pub mod crates;
 pub mod debian;
 pub mod digest;
 pub mod enter;
@@ -35,6 +38,7 @@ pub mod part;
 pub mod policy;
 pub mod ramdisk;
 pub mod request;
+pub mod root;
 pub mod store;
 pub mod suite;
 pub mod tree;
