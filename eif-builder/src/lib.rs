@@ -16,6 +16,10 @@
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`cpio_read`]: listing an archive that anyone may have written; [`initramfs`]: listing a ramdisk of such archives
+//! - [`root`]: a lock's packages as an extracted root
+//! - [`enter`]: one command inside an extracted root, without root rights and without network
+//! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
+//! - [`crates`]: static programs of this workspace as parts
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`policy`]: measurements and names to the text of a KMS key policy
@@ -31,6 +35,7 @@ pub mod commands;
 pub mod compression;
 pub mod cpio;
 pub mod cpio_read;
+pub mod crates;
 pub mod debian;
 pub mod describe;
 pub mod digest;
@@ -48,6 +53,7 @@ pub mod part;
 pub mod policy;
 pub mod ramdisk;
 pub mod request;
+pub mod root;
 pub mod rootfs;
 pub mod store;
 pub mod suite;
