@@ -17,8 +17,6 @@
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`cpio_read`]: listing an archive that anyone may have written; [`initramfs`]: listing a ramdisk of such archives
 //! - [`root`]: a lock's packages as an extracted root
-//! - [`enter`]: one command inside an extracted root, without root rights and without network
-//! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`crates`]: static programs of this workspace as parts
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`describe`]: what any image holds, as text and JSON
@@ -28,7 +26,6 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
-pub mod attest;
 pub mod attest;
 pub mod cli;
 pub mod commands;
