@@ -16,6 +16,7 @@
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`crates`]: static programs of this workspace as parts
+//! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
@@ -37,6 +38,7 @@ pub mod mirror;
 pub mod part;
 pub mod policy;
 pub mod ramdisk;
+pub mod recipes;
 pub mod request;
 pub mod root;
 pub mod store;

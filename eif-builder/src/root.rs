@@ -130,7 +130,12 @@ pub fn find(store: &Store, locked: &Locked, rules: &Rules) -> Option<Root> {
 ///
 /// # Errors
 /// [`RootError`]; then nothing is left under its key.
-pub fn provide(store: &Store, locked: &Locked, rules: &Rules, fetcher: &Fetcher<'_>) -> Result<Root, RootError> {
+pub fn provide(
+    store: &Store,
+    locked: &Locked,
+    rules: &Rules,
+    fetcher: &Fetcher<'_>,
+) -> Result<Root, RootError> {
     if let Some(root) = find(store, locked, rules) {
         return Ok(root);
     }
@@ -158,7 +163,12 @@ fn fill(dir: &Path, packages: &[LockedPackage], rules: &Rules, blobs: &Blobs) ->
     let (first, others): (Vec<_>, Vec<_>) = packages.iter().partition(|p| p.name == FIRST);
     for package in first.into_iter().chain(others) {
         let name = format!("{} {}", package.name, package.version);
-        unpack::deb(&name, blobs.get(package.sha256)?.open()?, Limits::default(), &mut sink)?;
+        unpack::deb(
+            &name,
+            blobs.get(package.sha256)?.open()?,
+            Limits::default(),
+            &mut sink,
+        )?;
     }
     for (path, target) in &rules.links {
         make(dir, path.relative(), |path| symlink(target, path))?;
@@ -192,7 +202,10 @@ fn certificates(dir: &Path) -> Result<Vec<u8>, RootError> {
     };
     #[expect(clippy::disallowed_methods, reason = "sorted below")]
     let entries = fs::read_dir(dir).map_err(fail)?;
-    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    let mut paths = entries
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(fail)?;
     paths.sort();
     let mut bundle = Vec::new();
     for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "crt")) {

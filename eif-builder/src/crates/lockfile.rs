@@ -94,7 +94,10 @@ impl CargoLock {
             let mut edges = Vec::new();
             for name in names {
                 let edge = package.dependencies.iter().find(|d| name_of(d) == name);
-                edges.push(edge.ok_or_else(|| LockfileError::Dangling(name.clone()))?.as_str());
+                edges.push(
+                    edge.ok_or_else(|| LockfileError::Dangling(name.clone()))?
+                        .as_str(),
+                );
             }
             todo.push((package, edges));
         }
@@ -139,7 +142,9 @@ impl CargoLock {
         for package in &self.packages {
             let mut line = |key: &str, value: Option<&String>| {
                 // Writing to a string cannot fail.
-                value.map_or(Ok(()), |value| writeln!(text, "{key} = \"{value}\"")).ok()
+                value
+                    .map_or(Ok(()), |value| writeln!(text, "{key} = \"{value}\""))
+                    .ok()
             };
             line("\n[[package]]\nname", Some(&package.name));
             line("version", Some(&package.version));
@@ -219,7 +224,9 @@ dependencies = [
 
     fn members(list: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
         let set = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
-        list.iter().map(|&(name, deps)| (name.to_owned(), set(deps))).collect()
+        list.iter()
+            .map(|&(name, deps)| (name.to_owned(), set(deps)))
+            .collect()
     }
 
     #[test]
@@ -232,16 +239,28 @@ dependencies = [
         let lock = CargoLock::parse(LOCK).unwrap();
         let names = |list: &[(&str, &[&str])]| {
             let reached = lock.reachable(&members(list)).unwrap();
-            reached.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect::<Vec<_>>()
+            reached
+                .packages
+                .iter()
+                .map(|p| format!("{} {}", p.name, p.version))
+                .collect::<Vec<_>>()
         };
         assert_eq!(names(&[("lib", &["deep"])]), ["deep 1.0.0", "lib 0.1.0"]);
         assert_eq!(
             names(&[("app", &["both", "lib"]), ("lib", &["deep"])]),
             ["app 0.1.0", "both 1.0.0", "deep 1.0.0", "lib 0.1.0"]
         );
-        let app = lock.reachable(&members(&[("app", &["lib"]), ("lib", &[])])).unwrap();
-        assert!(!app.to_text().contains("tester"), "development dependencies are dropped");
-        assert_eq!(names(&[("lib", &["tester"])]), ["both 2.0.0", "lib 0.1.0", "tester 1.0.0"]);
+        let app = lock
+            .reachable(&members(&[("app", &["lib"]), ("lib", &[])]))
+            .unwrap();
+        assert!(
+            !app.to_text().contains("tester"),
+            "development dependencies are dropped"
+        );
+        assert_eq!(
+            names(&[("lib", &["tester"])]),
+            ["both 2.0.0", "lib 0.1.0", "tester 1.0.0"]
+        );
     }
 
     #[test]
@@ -252,10 +271,16 @@ dependencies = [
             assert!(matches!(error, LockfileError::Dangling(_)), "{error}");
         }
         let ambiguous = LOCK.replace("\"both 1.0.0\"", "\"both\"");
-        let error = CargoLock::parse(&ambiguous).unwrap().reachable(&members(&[("app", &["both"])])).unwrap_err();
+        let error = CargoLock::parse(&ambiguous)
+            .unwrap()
+            .reachable(&members(&[("app", &["both"])]))
+            .unwrap_err();
         assert_eq!(error, LockfileError::Dangling("both".to_owned()));
         let old = CargoLock::parse(&LOCK.replace("version = 4", "version = 3"));
         assert_eq!(old, Err(LockfileError::Version { actual: 3 }));
-        assert!(matches!(CargoLock::parse("version = 4\nextra = 1"), Err(LockfileError::Toml(_))));
+        assert!(matches!(
+            CargoLock::parse("version = 4\nextra = 1"),
+            Err(LockfileError::Toml(_))
+        ));
     }
 }

@@ -117,13 +117,22 @@ impl Workspace {
             path: path.clone(),
             what,
         };
-        let list = manifest.get("workspace").and_then(|w| w.get("members")).and_then(Value::as_array);
+        let list = manifest
+            .get("workspace")
+            .and_then(|w| w.get("members"))
+            .and_then(Value::as_array);
         let mut members = BTreeMap::new();
         for dir in list.ok_or_else(|| bad("it has no list of members"))? {
-            let dir = dir.as_str().filter(|d| !d.contains('*')).ok_or_else(|| bad("a member is not a plain path"))?;
+            let dir = dir
+                .as_str()
+                .filter(|d| !d.contains('*'))
+                .ok_or_else(|| bad("a member is not a plain path"))?;
             let path = root.join(dir).join("Cargo.toml");
             let manifest = read_toml(&path)?;
-            let name = manifest.get("package").and_then(|p| p.get("name")).and_then(Value::as_str);
+            let name = manifest
+                .get("package")
+                .and_then(|p| p.get("name"))
+                .and_then(Value::as_str);
             let name = name.ok_or(WorkspaceError::Manifest {
                 path,
                 what: "it has no package name",
@@ -176,7 +185,10 @@ impl Workspace {
             edges.insert(name, names);
         }
         let mut files = BTreeMap::new();
-        let dirs = edges.keys().map(|name| Ok(self.member(name)?.dir.clone())).collect::<Result<Vec<_>, WorkspaceError>>()?;
+        let dirs = edges
+            .keys()
+            .map(|name| Ok(self.member(name)?.dir.clone()))
+            .collect::<Result<Vec<_>, WorkspaceError>>()?;
         files.insert("Cargo.toml".to_owned(), self.root_manifest(dirs, &inherited)?);
         for name in edges.keys() {
             self.add_files(name, &mut files)?;
@@ -191,29 +203,46 @@ impl Workspace {
     }
 
     fn member(&self, name: &str) -> Result<&Member, WorkspaceError> {
-        self.members.get(name).ok_or_else(|| WorkspaceError::NoMember(name.to_owned()))
+        self.members
+            .get(name)
+            .ok_or_else(|| WorkspaceError::NoMember(name.to_owned()))
     }
 
     fn workspace_dependency(&self, member: &str, key: &str) -> Result<&Value, WorkspaceError> {
         let table = self.manifest.get("workspace").and_then(|w| w.get("dependencies"));
-        table.and_then(|t| t.get(key)).ok_or_else(|| WorkspaceError::NoDependency {
-            member: member.to_owned(),
-            dependency: key.to_owned(),
-        })
+        table
+            .and_then(|t| t.get(key))
+            .ok_or_else(|| WorkspaceError::NoDependency {
+                member: member.to_owned(),
+                dependency: key.to_owned(),
+            })
     }
 
     /// The manifest at the top: these members, the dependencies that they inherit, the release profile.
-    fn root_manifest(&self, mut dirs: Vec<String>, inherited: &BTreeSet<String>) -> Result<Vec<u8>, WorkspaceError> {
+    fn root_manifest(
+        &self,
+        mut dirs: Vec<String>,
+        inherited: &BTreeSet<String>,
+    ) -> Result<Vec<u8>, WorkspaceError> {
         dirs.sort();
         let mut workspace = Table::new();
-        let old = self.manifest.get("workspace").and_then(Value::as_table).cloned().unwrap_or_default();
+        let old = self
+            .manifest
+            .get("workspace")
+            .and_then(Value::as_table)
+            .cloned()
+            .unwrap_or_default();
         for (key, value) in old {
             let value = match key.as_str() {
                 "resolver" | "package" => value,
                 "members" => Value::Array(dirs.iter().cloned().map(Value::String).collect()),
                 "dependencies" => {
                     let all = value.as_table().cloned().unwrap_or_default();
-                    Value::Table(all.into_iter().filter(|(name, _)| inherited.contains(name)).collect())
+                    Value::Table(
+                        all.into_iter()
+                            .filter(|(name, _)| inherited.contains(name))
+                            .collect(),
+                    )
                 }
                 _ => continue,
             };
@@ -244,12 +273,29 @@ impl Workspace {
         let mut wanted = vec!["src"];
         match package.and_then(|p| p.get("build")) {
             Some(build) => wanted.extend(build.as_str()),
-            None => wanted.extend(self.root.join(&member.dir).join("build.rs").exists().then_some("build.rs")),
+            None => wanted.extend(
+                self.root
+                    .join(&member.dir)
+                    .join("build.rs")
+                    .exists()
+                    .then_some("build.rs"),
+            ),
         }
-        let extra = package.and_then(|p| p.get("metadata")).and_then(|m| m.get("build-root")).and_then(|b| b.get("files"));
-        wanted.extend(extra.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str));
+        let extra = package
+            .and_then(|p| p.get("metadata"))
+            .and_then(|m| m.get("build-root"))
+            .and_then(|b| b.get("files"));
+        wanted.extend(
+            extra
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str),
+        );
         for relative in wanted {
-            let plain = Path::new(relative).components().all(|c| matches!(c, Component::Normal(_)));
+            let plain = Path::new(relative)
+                .components()
+                .all(|c| matches!(c, Component::Normal(_)));
             if !plain {
                 return Err(WorkspaceError::Manifest {
                     path: self.root.join(&member.dir).join("Cargo.toml"),
@@ -291,9 +337,17 @@ impl Workspace {
             bins.insert(package.to_owned());
         }
         let prefix = format!("{}/src/bin/", member.dir);
-        let found = files.keys().filter_map(|f| f.strip_prefix(&prefix)?.strip_suffix(".rs"));
+        let found = files
+            .keys()
+            .filter_map(|f| f.strip_prefix(&prefix)?.strip_suffix(".rs"));
         bins.extend(found.filter(|name| !name.contains('/')).map(str::to_owned));
-        for bin in member.manifest.get("bin").and_then(Value::as_array).into_iter().flatten() {
+        for bin in member
+            .manifest
+            .get("bin")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             let name = bin.get("name").and_then(Value::as_str).unwrap_or_default();
             if bin.get("path").and_then(Value::as_str) == Some("src/main.rs") {
                 bins.remove(package);
@@ -334,11 +388,16 @@ impl Reduced {
     /// The first file that cannot be written, and why.
     pub fn write(&self, dir: &Path, lock: &str) -> Result<(), (PathBuf, io::Error)> {
         let lock = [("Cargo.lock", lock.as_bytes())];
-        let files = self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+        let files = self
+            .files
+            .iter()
+            .map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
         for (path, bytes) in files.chain(lock) {
             let path = dir.join(path);
             let parent = path.parent().unwrap_or(dir);
-            fs::create_dir_all(parent).and_then(|()| fs::write(&path, bytes)).map_err(|e| (path, e))?;
+            fs::create_dir_all(parent)
+                .and_then(|()| fs::write(&path, bytes))
+                .map_err(|e| (path, e))?;
         }
         Ok(())
     }
@@ -346,9 +405,18 @@ impl Reduced {
 
 /// Normal and build dependencies of a member, those of its targets too.
 fn dependencies(manifest: &Table) -> impl Iterator<Item = (&String, &Value)> {
-    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
+    let targets = manifest
+        .get("target")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
     let tables = core::iter::once(manifest).chain(targets.filter_map(|(_, target)| target.as_table()));
-    tables.flat_map(|table| KINDS.iter().filter_map(|kind| table.get(*kind)?.as_table()).flatten())
+    tables.flat_map(|table| {
+        KINDS
+            .iter()
+            .filter_map(|kind| table.get(*kind)?.as_table())
+            .flatten()
+    })
 }
 
 fn flag(spec: &Value, key: &str) -> bool {
