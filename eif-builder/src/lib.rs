@@ -18,6 +18,7 @@
 //! - [`cpio_read`]: listing an archive that anyone may have written; [`initramfs`]: listing a ramdisk of such archives
 //! - [`root`]: a lock's packages as an extracted root
 //! - [`crates`]: static programs of this workspace as parts
+//! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`policy`]: measurements and names to the text of a KMS key policy
@@ -49,6 +50,7 @@ pub mod mirror;
 pub mod part;
 pub mod policy;
 pub mod ramdisk;
+pub mod recipes;
 pub mod request;
 pub mod root;
 pub mod rootfs;
