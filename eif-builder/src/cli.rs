@@ -1,5 +1,7 @@
 //! The command line: types only. `eif-builder help COMMAND` is made from the texts below.
 
+#![expect(clippy::doc_markdown, reason = "the texts are shown as they are by --help")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -19,20 +21,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Build an image from its manifest and lock, and print its PCRs.
-    ///
-    /// Fetches what the lock names and the store lacks, compiles in the build root (no root rights, no network),
-    /// and writes OUT/NAME.eif, OUT/NAME.pcrs.json and OUT/NAME.kms-key-policy.json. With nothing changed it is done
-    /// in a moment.
-    Build(BuildArgs),
     /// Resolve the inputs of manifests from the signed Debian index and write their locks.
     Lock(LockArgs),
-    /// Build one recipe (a kernel, the emulator) and print where its result is.
-    Recipe(RecipeArgs),
     /// Put an image together from your own parts, with the flags of AWS's eif_build.
     Assemble(AssembleArgs),
-    /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
-    Describe(DescribeArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -230,12 +222,15 @@ pub struct AttestVerifyArgs {
     /// Expect this nonce
     #[arg(long, value_name = "HEX")]
     pub nonce: Option<String>,
-    /// Check at this time (RFC 3339) instead of now
+    /// Check at this time (2026-01-31T23:59:59Z) or at the `document`'s own instead of now
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Refuse documents older than this, for example 90s, 5m, 2h
     #[arg(long, value_name = "DURATION")]
     pub max_age: Option<String>,
+    /// Accept an enclave in debug mode (all-zero PCRs), whose console its parent can read
+    #[arg(long)]
+    pub danger_admit_debug: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -27,7 +27,7 @@ pub const POLICY_FILE: &str = "kms-key-policy.json";
 pub const WEIGHTS_FILE: &str = "weights.json";
 
 /// `BuildTime` of the EIF's metadata. Not a time: a build must not know one.
-const BUILD_TIME: &str = "1970-01-01T00:00:00+00:00";
+pub const BUILD_TIME: &str = "1970-01-01T00:00:00+00:00";
 
 /// Everything that goes into an image.
 #[derive(Debug)]

@@ -464,3 +464,6 @@ fn check_named(request: &Request, lock: &Lock) -> Result<(), LockError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -334,3 +334,6 @@ fn malformed(package: &Package<'_>) -> impl FnOnce(RelationError) -> ResolveErro
     let package = package.name.to_owned();
     move |source| ResolveError::Relation { package, source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -135,7 +136,7 @@ impl Http {
                 .timeout_connect(Some(options.timeouts.connect))
                 .timeout_recv_response(Some(options.timeouts.read))
                 .timeout_per_read(Some(options.timeouts.read))
-                .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
+                .tls_config(tls(&roots))
                 .build();
             Ok(Agent::new_with_config(config))
         };
@@ -216,6 +217,15 @@ fn range_start<B>(response: &Response<B>) -> Option<u64> {
         .trim()
         .parse()
         .ok()
+}
+
+fn tls(roots: &RootCerts) -> TlsConfig {
+    // Named, so that nothing depends on which provider some other crate switched on.
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    TlsConfig::builder()
+        .root_certs(roots.clone())
+        .unversioned_rustls_crypto_provider(provider)
+        .build()
 }
 
 fn proxy_for(url: &str, no_proxy: Option<&str>) -> Result<ureq::Proxy, HttpError> {
