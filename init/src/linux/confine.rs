@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::FdFlags;
 use rustix::process::Rlimit;
@@ -68,6 +69,10 @@ impl Confine for Process {
         } else {
             Err(BAD_DESCRIPTOR)
         }
+    }
+
+    fn unblock_signals(&mut self) -> Result<()> {
+        Ok(SigSet::empty().thread_set_mask()?)
     }
 
     fn set_oom_score_adj(&mut self, value: i16) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Child processes: starting, signalling, waiting for and reaping them, and the agent's request socket.
 //!
-//! SIGCHLD is blocked and read from a signalfd; std gives every process that it starts an empty signal mask.
+//! SIGCHLD is blocked and read from a signalfd. Children inherit the mask; [`crate::child`] takes it off.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
