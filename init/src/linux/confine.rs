@@ -238,3 +238,24 @@ const fn resource_of(resource: Resource) -> rustix::process::Resource {
         Resource::Rttime => R::Rttime,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn only_what_survives_exec_is_listed() {
+        let closed = File::open("/dev/null").unwrap();
+        let kept = rustix::io::dup(&closed).unwrap();
+        let open = open_across_exec().unwrap();
+        assert!(
+            open.is_superset(&BTreeSet::from([0, 1, 2, kept.as_raw_fd()])),
+            "{open:?}"
+        );
+        assert!(!open.contains(&closed.as_raw_fd()), "{open:?}");
+        assert_eq!(Process.check_descriptors(false), Err(BAD_DESCRIPTOR));
+    }
+}

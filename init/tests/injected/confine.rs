@@ -6,7 +6,8 @@ use init::child::{Confine, Failure, exec};
 use init::system::{Errno, Result};
 use services::{Instruction, Limit, Resource, Seccomp, Service, Table};
 
-use crate::fake::{BROKEN, service, table};
+use crate::fake::BROKEN;
+use crate::tables::{service, table};
 
 /// Notes every step and can fail one.
 struct Recorder {
