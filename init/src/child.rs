@@ -3,7 +3,7 @@
 //! because a process without capabilities fails at the first step that needs one.
 //!
 //! The order matters: what needs capabilities comes first, the system call filter last. After the filter only the calls of
-//! `exec` follow (`rt_sigaction` and `rt_sigprocmask` to give the service default signals, then `execve`).
+//! `exec` follow (`rt_sigaction` to give the service the default SIGPIPE, then `execve`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,8 @@ pub trait Confine {
     fn null_stdin(&mut self) -> Result<()>;
     /// Fails unless exactly the descriptors 0, 1, 2 (and 3 with `channel`) stay open across exec.
     fn check_descriptors(&mut self, channel: bool) -> Result<()>;
+    /// Unblocks all signals: PID 1 blocks SIGCHLD, and a mask passes through exec.
+    fn unblock_signals(&mut self) -> Result<()>;
     /// Sets the OOM score adjustment.
     fn set_oom_score_adj(&mut self, value: i16) -> Result<()>;
     /// Sets a resource limit.
@@ -120,6 +122,7 @@ fn confine(system: &mut dyn Confine, service: &Service) -> core::result::Result<
     }
     step("null-stdin", system.null_stdin())?;
     step("descriptors", system.check_descriptors(service.channel))?;
+    step("signals", system.unblock_signals())?;
     step("oom-score-adj", system.set_oom_score_adj(service.oom_score_adj))?;
     for (&resource, &limit) in &service.rlimits {
         step("limits", system.set_limit(resource, limit))?;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::FdFlags;
 use rustix::process::Rlimit;
@@ -68,6 +69,10 @@ impl Confine for Process {
         } else {
             Err(BAD_DESCRIPTOR)
         }
+    }
+
+    fn unblock_signals(&mut self) -> Result<()> {
+        Ok(SigSet::empty().thread_set_mask()?)
     }
 
     fn set_oom_score_adj(&mut self, value: i16) -> Result<()> {
@@ -231,5 +236,26 @@ const fn resource_of(resource: Resource) -> rustix::process::Resource {
         Resource::Nice => R::Nice,
         Resource::Rtprio => R::Rtprio,
         Resource::Rttime => R::Rttime,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn only_what_survives_exec_is_listed() {
+        let closed = File::open("/dev/null").unwrap();
+        let kept = rustix::io::dup(&closed).unwrap();
+        let open = open_across_exec().unwrap();
+        assert!(
+            open.is_superset(&BTreeSet::from([0, 1, 2, kept.as_raw_fd()])),
+            "{open:?}"
+        );
+        assert!(!open.contains(&closed.as_raw_fd()), "{open:?}");
+        assert_eq!(Process.check_descriptors(false), Err(BAD_DESCRIPTOR));
     }
 }

@@ -6,7 +6,8 @@ use init::child::{Confine, Failure, exec};
 use init::system::{Errno, Result};
 use services::{Instruction, Limit, Resource, Seccomp, Service, Table};
 
-use crate::fake::{BROKEN, service, table};
+use crate::fake::BROKEN;
+use crate::tables::{service, table};
 
 /// Notes every step and can fail one.
 struct Recorder {
@@ -52,6 +53,9 @@ impl Confine for Recorder {
     }
     fn check_descriptors(&mut self, channel: bool) -> Result<()> {
         self.call(format!("check-descriptors channel={channel}"))
+    }
+    fn unblock_signals(&mut self) -> Result<()> {
+        self.call("unblock-signals".to_owned())
     }
     fn set_oom_score_adj(&mut self, value: i16) -> Result<()> {
         self.call(format!("oom {value}"))
@@ -125,6 +129,7 @@ const STEPS: &[(&str, &str)] = &[
     ("keep-channel", "keep-channel"),
     ("null-stdin", "null-stdin"),
     ("check-descriptors channel=true", "descriptors"),
+    ("unblock-signals", "signals"),
     ("oom -500", "oom-score-adj"),
     ("limit Core 8/8", "limits"),
     ("limit As 1/2", "limits"),
