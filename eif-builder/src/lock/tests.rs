@@ -75,9 +75,21 @@ fn what_is_written_is_read_back() {
 
 #[test]
 fn the_schema_is_read_before_anything_else() {
-    let text = lock().to_text().unwrap().replace("schema = 1", "schema = 2\nnew_key = true");
-    assert_eq!(parse(&text), Err(LockError::Schema { expected: 1, actual: 2 }));
-    assert!(matches!(parse(&text.replace("schema", "shema")), Err(LockError::Toml(_))));
+    let text = lock()
+        .to_text()
+        .unwrap()
+        .replace("schema = 1", "schema = 2\nnew_key = true");
+    assert_eq!(
+        parse(&text),
+        Err(LockError::Schema {
+            expected: 1,
+            actual: 2
+        })
+    );
+    assert!(matches!(
+        parse(&text.replace("schema", "shema")),
+        Err(LockError::Toml(_))
+    ));
 }
 
 #[test]
@@ -117,20 +129,36 @@ fn every_edit_of_the_file_is_refused() {
         assert!(parse(&changed).is_err(), "{to} for {from}");
     }
     let mut lines = text.replace("[[source]]", "[[package]]\n[[source]]");
-    assert!(parse(&lines).is_err());
+    parse(&lines).unwrap_err();
     lines.clear();
-    assert!(parse(&lines).is_err());
+    parse(&lines).unwrap_err();
 }
 
 #[test]
 fn entries_that_the_request_does_not_have_are_refused() {
     let plain = Request::from_manifest("[inputs]\nsuite = 'trixie'\nexact = ['make']\n").unwrap();
-    let extra = Lock::new(&plain, vec![package("make"), package("gcc")], Vec::new(), Vec::new());
-    assert!(matches!(Locked::new(&plain, extra), Err(LockError::Differs { what: "package", .. })));
+    let extra = Lock::new(
+        &plain,
+        vec![package("make"), package("gcc")],
+        Vec::new(),
+        Vec::new(),
+    );
+    assert!(matches!(
+        Locked::new(&plain, extra),
+        Err(LockError::Differs { what: "package", .. })
+    ));
     let excluding = "[inputs]\nsuite = 'trixie'\nclosure = ['make']\nexclude = ['perl']\n";
     let excluding = Request::from_manifest(excluding).unwrap();
-    let lock = Lock::new(&excluding, vec![package("make"), package("perl")], Vec::new(), Vec::new());
-    assert!(matches!(Locked::new(&excluding, lock), Err(LockError::Differs { .. })));
+    let lock = Lock::new(
+        &excluding,
+        vec![package("make"), package("perl")],
+        Vec::new(),
+        Vec::new(),
+    );
+    assert!(matches!(
+        Locked::new(&excluding, lock),
+        Err(LockError::Differs { .. })
+    ));
 }
 
 #[test]

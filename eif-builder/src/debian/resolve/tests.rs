@@ -17,7 +17,13 @@ fn suite(lines: &str) -> String {
             fields.concat()
         )
     };
-    lines.lines().map(str::trim).filter(|l| !l.is_empty()).map(stanza).collect::<Vec<_>>().concat()
+    lines
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .map(stanza)
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn resolve(lines: &str, roots: &[&str], exclude: &[&str]) -> Result<Vec<String>, ResolveError> {
@@ -25,12 +31,19 @@ fn resolve(lines: &str, roots: &[&str], exclude: &[&str]) -> Result<Vec<String>,
     let packages = index::packages(&text, Archive::Debian).unwrap();
     let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     let chosen = Universe::new(&packages)?.closure(&names(roots), &names(exclude))?;
-    Ok(chosen.iter().map(|p| format!("{} {}", p.name, p.version)).collect())
+    Ok(chosen
+        .iter()
+        .map(|p| format!("{} {}", p.name, p.version))
+        .collect())
 }
 
 fn names(lines: &str, roots: &[&str]) -> String {
     let chosen = resolve(lines, roots, &[]).unwrap();
-    chosen.iter().map(|c| c.split(' ').next().unwrap()).collect::<Vec<_>>().join(" ")
+    chosen
+        .iter()
+        .map(|c| c.split(' ').next().unwrap())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -86,18 +99,24 @@ fn a_versioned_relation_needs_a_versioned_provision() {
         old 1; Provides: vv (= 1)
         new 1; Provides: vv (= 2)";
     assert_eq!(names(suite, &["aa"]), "aa new");
-    assert!(resolve(&suite.replace("(= 2)", "(= 1.9)"), &["aa"], &[]).is_err());
+    resolve(&suite.replace("(= 2)", "(= 1.9)"), &["aa"], &[]).unwrap_err();
 }
 
 #[test]
 fn qualifiers() {
-    assert_eq!(names("aa 1; Depends: bb:any, cc:amd64\nbb 1\ncc 1", &["aa"]), "aa bb cc");
-    assert!(resolve("aa 1; Depends: bb:i386\nbb 1", &["aa"], &[]).is_err());
+    assert_eq!(
+        names("aa 1; Depends: bb:any, cc:amd64\nbb 1\ncc 1", &["aa"]),
+        "aa bb cc"
+    );
+    resolve("aa 1; Depends: bb:i386\nbb 1", &["aa"], &[]).unwrap_err();
 }
 
 #[test]
 fn errors_name_the_chain() {
-    assert_eq!(resolve("aa 1", &["ab"], &[]), Err(ResolveError::Missing("ab".into())));
+    assert_eq!(
+        resolve("aa 1", &["ab"], &[]),
+        Err(ResolveError::Missing("ab".into()))
+    );
     let suite = "
         aa 1; Depends: bb
         bb 1; Depends: cc
@@ -128,7 +147,9 @@ fn conflicts_and_breaks_among_the_chosen_are_errors() {
         let result = resolve(&format!("{base}\n{line}"), &["aa"], &[]);
         assert_eq!(result.is_err(), conflict, "{line}: {result:?}");
     }
-    let text = resolve(&format!("{base}\nbb 1; Breaks: cc"), &["aa"], &[]).unwrap_err().to_string();
+    let text = resolve(&format!("{base}\nbb 1; Breaks: cc"), &["aa"], &[])
+        .unwrap_err()
+        .to_string();
     assert_eq!(text, "aa -> bb breaks `cc`, but aa -> cc is chosen too");
 }
 
@@ -154,24 +175,42 @@ fn an_exclusion_acts_only_where_the_name_would_have_been_chosen() {
         cc 1
         mawk 1; Provides: awk; Priority: required
         gawk 1; Provides: awk";
-    assert_eq!(resolve(suite, &["aa"], &["cc"]), Err(ResolveError::IdleExclude("cc".into())));
+    assert_eq!(
+        resolve(suite, &["aa"], &["cc"]),
+        Err(ResolveError::IdleExclude("cc".into()))
+    );
     assert_eq!(resolve(suite, &["ab"], &["mawk"]).unwrap(), ["ab 1"]);
     assert_eq!(resolve(suite, &["ab"], &["awk"]).unwrap(), ["ab 1"]);
-    assert_eq!(resolve(suite, &["ab"], &["gawk"]), Err(ResolveError::IdleExclude("gawk".into())));
+    assert_eq!(
+        resolve(suite, &["ab"], &["gawk"]),
+        Err(ResolveError::IdleExclude("gawk".into()))
+    );
 }
 
 #[test]
 fn the_order_of_index_and_request_does_not_matter() {
-    let lines = ["aa 1; Depends: vv, bb | cc", "bb 1", "cc 1; Provides: vv", "dd 1; Provides: vv", "ee 1; Depends: dd"];
+    let lines = [
+        "aa 1; Depends: vv, bb | cc",
+        "bb 1",
+        "cc 1; Provides: vv",
+        "dd 1; Provides: vv",
+        "ee 1; Depends: dd",
+    ];
     let forward = resolve(&lines.join("\n"), &["aa", "ee"], &[]).unwrap();
     let mut reversed = lines;
     reversed.reverse();
-    assert_eq!(forward, resolve(&reversed.join("\n"), &["aa", "ee"], &[]).unwrap());
+    assert_eq!(
+        forward,
+        resolve(&reversed.join("\n"), &["aa", "ee"], &[]).unwrap()
+    );
 }
 
 #[test]
 fn malformed_relations_of_the_chosen_are_errors_and_of_others_not() {
     let suite = "aa 1; Depends: B B\nbb 1; Depends: B B";
-    assert!(matches!(resolve(suite, &["aa"], &[]), Err(ResolveError::Relation { .. })));
+    assert!(matches!(
+        resolve(suite, &["aa"], &[]),
+        Err(ResolveError::Relation { .. })
+    ));
     assert_eq!(names(&format!("{suite}\ncc 1"), &["cc"]), "cc");
 }

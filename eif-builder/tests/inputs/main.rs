@@ -1,0 +1,14 @@
+//! From package names to verified bytes and unpacked archives, through the public interface.
+//!
+//! One program, so that what the tests share is compiled once: [`keys`], [`server`], [`archive`].
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test should stop where it fails"
+)]
+
+mod dpkg;
+mod hostile;
+mod keys;
+mod signature;
