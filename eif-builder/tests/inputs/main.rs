@@ -9,6 +9,8 @@
 )]
 
 mod dpkg;
+mod fetch;
 mod hostile;
 mod keys;
+mod server;
 mod signature;
