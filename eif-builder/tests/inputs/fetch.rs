@@ -10,7 +10,7 @@ use eif_builder::fetch::download::{Retry, TryError};
 use eif_builder::fetch::http::{Http, HttpOptions, Timeouts};
 use eif_builder::fetch::progress::Silent;
 use eif_builder::fetch::{Blobs, Failure, FetchError, Fetcher};
-use eif_builder::lock::{Archive, Input, LockedDownload, LockedPackage, LockedSource};
+use eif_builder::lock::{Archive, Input, LockedDownload, LockedPackage};
 use eif_builder::mirror::{MirrorOptions, Mirrors};
 use eif_builder::store::Store;
 
@@ -42,7 +42,7 @@ pub(crate) fn body() -> Vec<u8> {
         .collect()
 }
 
-struct Setup {
+pub(crate) struct Setup {
     dir: tempfile::TempDir,
     store: Store,
     http: Http,
@@ -51,7 +51,7 @@ struct Setup {
 }
 
 impl Setup {
-    fn new(mirrors: &[&Server], snapshot: Option<&Server>) -> Self {
+    pub(crate) fn new(mirrors: &[&Server], snapshot: Option<&Server>) -> Self {
         Self::with(mirrors, snapshot, &HttpOptions::default())
     }
 
@@ -78,7 +78,7 @@ impl Setup {
         }
     }
 
-    fn fetch(&self, inputs: &[Input<'_>]) -> Result<Blobs, FetchError> {
+    pub(crate) fn fetch(&self, inputs: &[Input<'_>]) -> Result<Blobs, FetchError> {
         let fetcher = Fetcher {
             http: &self.http,
             mirrors: &self.mirrors,
@@ -91,7 +91,7 @@ impl Setup {
     }
 
     /// Fetches one package whose bytes are `body`.
-    fn fetch_one(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn fetch_one(&self, body: &[u8]) -> Result<Vec<u8>, Box<Failure>> {
         let package = package("aa", body);
         match self.fetch(&[Input::Package(&package)]) {
             Ok(blobs) => Ok(std::fs::read(blobs.get(package.sha256).unwrap().path()).unwrap()),
@@ -102,7 +102,7 @@ impl Setup {
                     0,
                     "nothing half-made is visible"
                 );
-                Err(failures.remove(0))
+                Err(Box::new(failures.remove(0)))
             }
             Err(other) => panic!("{other}"),
         }
@@ -160,11 +160,11 @@ fn everything_is_fetched_once_and_checked() {
 #[test]
 fn a_broken_download_goes_on_where_it_stopped() {
     let file = body();
-    let served = file.clone();
+    let content = file.clone();
     let server = Server::start(move |request| match request.from {
-        None => Reply::ok(&served).cut(70_000),
-        Some(from) if from < 140_000 => Reply::part(from, &served).cut(70_000),
-        Some(from) => Reply::part(from, &served),
+        None => Reply::ok(&content).cut(70_000),
+        Some(from) if from < 140_000 => Reply::part(from, &content).cut(70_000),
+        Some(from) => Reply::part(from, &content),
     });
     assert_eq!(Setup::new(&[&server], None).fetch_one(&file).unwrap(), file);
     assert_eq!(froms(&server), [None, Some(70_000), Some(140_000)]);
@@ -173,11 +173,11 @@ fn a_broken_download_goes_on_where_it_stopped() {
 #[test]
 fn a_server_that_cannot_resume_is_read_from_the_start() {
     let file = body();
-    let served = file.clone();
+    let content = file.clone();
     let first = AtomicUsize::new(0);
     let server = Server::start(move |_| match first.fetch_add(1, Ordering::SeqCst) {
-        0 => Reply::ok(&served).cut(70_000),
-        _ => Reply::ok(&served),
+        0 => Reply::ok(&content).cut(70_000),
+        _ => Reply::ok(&content),
     });
     assert_eq!(Setup::new(&[&server], None).fetch_one(&file).unwrap(), file);
     assert_eq!(froms(&server), [None, Some(70_000)]);
@@ -186,8 +186,8 @@ fn a_server_that_cannot_resume_is_read_from_the_start() {
 #[test]
 fn a_server_that_always_breaks_off_is_given_up() {
     let file = body();
-    let served = file.clone();
-    let server = Server::start(move |_| Reply::ok(&served).cut(70_000));
+    let content = file.clone();
+    let server = Server::start(move |_| Reply::ok(&content).cut(70_000));
     let failure = Setup::new(&[&server], None).fetch_one(&file).unwrap_err();
     assert_eq!(
         server.requests().len(),
@@ -197,8 +197,8 @@ fn a_server_that_always_breaks_off_is_given_up() {
     assert!(failure.to_string().contains("pool/aa.deb"), "{failure}");
 
     // One new byte each time counts as progress, but not for ever.
-    let served = file.clone();
-    let server = Server::start(move |request| Reply::resumable(request, &served).cut(1));
+    let content = file.clone();
+    let server = Server::start(move |request| Reply::resumable(request, &content).cut(1));
     Setup::new(&[&server], None).fetch_one(&file).unwrap_err();
     assert_eq!(server.requests().len(), 20);
 }
@@ -206,10 +206,10 @@ fn a_server_that_always_breaks_off_is_given_up() {
 #[test]
 fn a_silent_server_is_left_after_the_timeout_and_asked_again() {
     let file = body();
-    let served = file.clone();
+    let content = file.clone();
     let server = Server::start(move |request| match request.from {
-        None => Reply::ok(&served).cut(70_000).stalling(),
-        Some(_) => Reply::resumable(request, &served),
+        None => Reply::ok(&content).cut(70_000).stalling(),
+        Some(_) => Reply::resumable(request, &content),
     });
     let timeouts = Timeouts {
         read: Duration::from_millis(300),
@@ -234,11 +234,11 @@ fn busy_servers_are_asked_again_and_missing_files_are_not() {
         let failure = Setup::new(&[&server], None).fetch_one(&file).unwrap_err();
         assert_eq!(server.requests().len(), requests, "{status}: {failure}");
     }
-    let served = file.clone();
+    let content = file.clone();
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0..3 => Reply::status(503),
-        _ => Reply::ok(&served),
+        _ => Reply::ok(&content),
     });
     assert_eq!(Setup::new(&[&server], None).fetch_one(&file).unwrap(), file);
 }
@@ -278,10 +278,10 @@ fn wrong_sizes_are_noticed_with_and_without_a_length() {
 #[test]
 fn a_wrong_part_of_the_file_is_refused() {
     let file = body();
-    let served = file.clone();
+    let content = file.clone();
     let server = Server::start(move |request| match request.from {
-        None => Reply::ok(&served).cut(70_000),
-        Some(_) => Reply::part(60_000, &served),
+        None => Reply::ok(&content).cut(70_000),
+        Some(_) => Reply::part(60_000, &content),
     });
     let failure = Setup::new(&[&server], None).fetch_one(&file).unwrap_err();
     assert!(failure.to_string().contains("wrong part"), "{failure}");
@@ -325,100 +325,6 @@ fn all_failures_come_in_one_summary_and_what_could_be_had_is_kept() {
     assert!(text.starts_with("2 files could not be fetched:\n  aa "), "{text}");
     assert_eq!(text.matches("the server answered 404").count(), 2, "{text}");
     assert!(setup.store.has_blob(good.sha256, 4));
-}
-
-#[test]
-fn the_snapshot_archive_has_what_mirrors_dropped() {
-    let (file, other) = (body(), b"other".to_vec());
-    let (right, wrong_arch, wrong_size) = ("a".repeat(40), "b".repeat(40), "c".repeat(40));
-    let size = file.len();
-    let answer = format!(
-        r#"{{"_comment": "x", "binary": "aa", "binary_version": "1:2.0+x~1",
-            "result": [{{"hash": "{wrong_arch}", "architecture": "arm64"}}, {{"hash": "{wrong_size}", "architecture": "amd64"}},
-                {{"hash": "../../evil", "architecture": "amd64"}}, {{"hash": "{right}", "architecture": "amd64"}}],
-            "fileinfo": {{
-                "{wrong_arch}": [{{"name": "aa_arm64.deb", "size": {size}, "archive_name": "debian", "path": "/pool", "first_seen": "x"}}],
-                "{wrong_size}": [{{"name": "aa_amd64.deb", "size": 5}}], "../../evil": [{{"name": "aa_amd64.deb", "size": {size}}}],
-                "{right}": [{{"name": "aa_amd64.deb", "size": {size}}}]}}}}"#
-    );
-    let query = "/mr/binary/aa/1%3A2.0%2Bx~1/binfiles?fileinfo=1";
-    let snapshot = Server::files(vec![
-        (query.into(), answer.into_bytes()),
-        (format!("/file/{right}"), file.clone()),
-        (format!("/file/{wrong_arch}"), other),
-    ]);
-    let mirror = Server::start(|_| Reply::status(404));
-    assert_eq!(
-        Setup::new(&[&mirror], Some(&snapshot)).fetch_one(&file).unwrap(),
-        file
-    );
-    assert_eq!(
-        Setup::new(&[], Some(&snapshot)).fetch_one(&file).unwrap(),
-        file,
-        "also without any mirror"
-    );
-    let asked: Vec<_> = snapshot.requests().into_iter().map(|r| r.target).collect();
-    assert_eq!(asked[..2], [query.to_owned(), format!("/file/{right}")]);
-    assert_eq!(asked.len(), 4);
-}
-
-#[test]
-fn source_files_are_found_there_by_name() {
-    let file = body();
-    let source = LockedSource {
-        package: "qemu".into(),
-        version: "1:10.0+ds-1".into(),
-        file: "qemu_10.0+ds.orig.tar.xz".into(),
-        archive: Archive::DebianSecurity,
-        path: "pool/q/qemu_10.0+ds.orig.tar.xz".into(),
-        size: file.len() as u64,
-        sha256: Sha256::of(&file),
-    };
-    let (right, other) = ("a".repeat(40), "b".repeat(40));
-    let size = file.len();
-    let answer = format!(
-        r#"{{"result": [{{"hash": "{other}"}}, {{"hash": "{right}"}}], "fileinfo": {{
-            "{other}": [{{"name": "other", "size": {size}}}], "{right}": [{{"name": "qemu_10.0+ds.orig.tar.xz", "size": {size}}}]}}}}"#
-    );
-    let snapshot = Server::files(vec![
-        (
-            "/mr/package/qemu/1%3A10.0%2Bds-1/srcfiles?fileinfo=1".into(),
-            answer.into_bytes(),
-        ),
-        (format!("/file/{right}"), file),
-    ]);
-    Setup::new(&[], Some(&snapshot))
-        .fetch(&[Input::Source(&source)])
-        .unwrap();
-    assert_eq!(snapshot.requests().len(), 2);
-}
-
-#[test]
-fn strange_answers_of_the_snapshot_archive_are_errors() {
-    for answer in [
-        "",
-        "{",
-        "[]",
-        "{}",
-        r#"{"result": [{"hash": 1}]}"#,
-        r#"{"result": [{"hash": "ab"}]}"#,
-    ] {
-        let snapshot = Server::start(move |_| Reply::ok(answer.as_bytes()));
-        let failure = Setup::new(&[], Some(&snapshot)).fetch_one(b"x").unwrap_err();
-        assert!(
-            failure.to_string().contains("snapshot archive"),
-            "{answer}: {failure}"
-        );
-    }
-    let endless = Server::start(|_| Reply::ok(&vec![b' '; 5 << 20]).without_length());
-    let failure = Setup::new(&[], Some(&endless)).fetch_one(b"x").unwrap_err();
-    assert!(failure.to_string().contains("larger than"), "{failure}");
-}
-
-#[test]
-fn without_any_source_the_error_says_what_to_set() {
-    let text = Setup::new(&[], None).fetch_one(b"x").unwrap_err().to_string();
-    assert!(text.contains("set DEBIAN_MIRROR"), "{text}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! OpenPGP keys made at test time, sound ones and every kind of unsound one, and signatures by them.
+//! `OpenPGP` keys made at test time, sound ones and every kind of unsound one, and signatures by them.
 
 use eif_builder::debian::keyring::Keyring;
 use pgp::composed::{
@@ -16,6 +16,10 @@ pub(crate) const EPOCH: u32 = 1_000_000_000;
 
 /// How a key is made.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that may be wrong"
+)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
     /// RSA 2048, with which the `pgp` crate still signs weak hashes; else Ed25519, which is quicker to make.
@@ -55,6 +59,10 @@ pub(crate) struct TestKey {
 
 /// How a message is signed.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that may be wrong"
+)]
 pub(crate) struct Signing {
     pub(crate) after: u32,
     pub(crate) lives: Option<u32>,
@@ -113,30 +121,7 @@ fn config(
 
 impl TestKey {
     pub(crate) fn new(shape: Shape) -> Self {
-        let kind = if shape.rsa {
-            KeyType::Rsa(2048)
-        } else {
-            KeyType::Ed25519Legacy
-        };
-        let subkey = SubkeyParamsBuilder::default()
-            .version(KeyVersion::V4)
-            .key_type(kind.clone())
-            .can_sign(true)
-            .can_encrypt(EncryptionCaps::None)
-            .created_at(at(0))
-            .build()
-            .unwrap();
-        let params = SecretKeyParamsBuilder::default()
-            .version(KeyVersion::V4)
-            .key_type(kind.clone())
-            .can_sign(true)
-            .can_certify(true)
-            .created_at(at(0))
-            .primary_user_id("Test <test@example.org>".into())
-            .subkey(subkey)
-            .build()
-            .unwrap();
-        let secret = params.generate(StdRng::seed_from_u64(shape.seed)).unwrap();
+        let secret = generate(shape);
         let mut public = secret.to_public_key();
         let password = Password::empty();
         let primary = &secret.primary_key;
@@ -215,7 +200,9 @@ impl TestKey {
 
     /// The other key's subkey, as if it were this key's own.
     pub(crate) fn adopt_subkey_of(&mut self, other: &Self) {
-        self.public.public_subkeys = other.public.public_subkeys.clone();
+        self.public
+            .public_subkeys
+            .clone_from(&other.public.public_subkeys);
     }
 
     fn signature(&self, text: &str, how: Signing) -> Signature {
@@ -266,4 +253,32 @@ fn sign(key: &impl SigningKey, text: &str, how: Signing) -> Signature {
         hashed.push(Subpacket::critical(SubpacketData::Experimental(101, b"x".to_vec().into())).unwrap());
     }
     config.sign(key, &Password::empty(), text.as_bytes()).unwrap()
+}
+
+/// The key pairs, with self-signatures that are then replaced.
+fn generate(shape: Shape) -> SignedSecretKey {
+    let kind = if shape.rsa {
+        KeyType::Rsa(2048)
+    } else {
+        KeyType::Ed25519Legacy
+    };
+    let subkey = SubkeyParamsBuilder::default()
+        .version(KeyVersion::V4)
+        .key_type(kind.clone())
+        .can_sign(true)
+        .can_encrypt(EncryptionCaps::None)
+        .created_at(at(0))
+        .build()
+        .unwrap();
+    let params = SecretKeyParamsBuilder::default()
+        .version(KeyVersion::V4)
+        .key_type(kind.clone())
+        .can_sign(true)
+        .can_certify(true)
+        .created_at(at(0))
+        .primary_user_id("Test <test@example.org>".into())
+        .subkey(subkey)
+        .build()
+        .unwrap();
+    params.generate(StdRng::seed_from_u64(shape.seed)).unwrap()
 }

@@ -8,9 +8,14 @@
     reason = "a failed test should stop where it fails"
 )]
 
+mod archive;
 mod dpkg;
 mod fetch;
 mod hostile;
 mod keys;
+mod locking;
+mod outside;
+mod release;
 mod server;
 mod signature;
+mod snapshot;

@@ -166,14 +166,20 @@ fn read(stream: &TcpStream) -> Option<Request> {
 
 /// A client that has gone is no failure of the server.
 fn write(stream: &mut TcpStream, reply: &Reply, stopped: &AtomicBool) {
-    let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", reply.status);
+    let mut head = Vec::new();
+    drop(write!(
+        head,
+        "HTTP/1.1 {} x\r\nconnection: close\r\n",
+        reply.status
+    ));
     if let Some(length) = reply.length {
-        head += &format!("content-length: {length}\r\n");
+        drop(write!(head, "content-length: {length}\r\n"));
     }
     if let Some(range) = &reply.range {
-        head += &format!("content-range: {range}\r\n");
+        drop(write!(head, "content-range: {range}\r\n"));
     }
-    drop(stream.write_all(format!("{head}\r\n").as_bytes()));
+    drop(write!(head, "\r\n"));
+    drop(stream.write_all(&head));
     drop(stream.write_all(&reply.body));
     while reply.stall && !stopped.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(10));
