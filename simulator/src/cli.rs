@@ -58,13 +58,13 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 
-    /// Memory, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..))]
-    pub memory: u32,
+    /// Memory, in MiB [default: what the image asks for].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
+    pub memory: Option<u32>,
 
-    /// Number of processors.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub cpus: u32,
+    /// Number of processors [default: what the image asks for].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: Option<u32>,
 
     /// The enclave's context id; 0 to 3 are taken.
     #[arg(long, default_value_t = abi::vsock::ENCLAVE_CID, value_parser = clap::value_parser!(u32).range(4..))]

@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::emulator::Emulator;
 use crate::guard::{Guard, GuardError, Output};
 use crate::heartbeat;
+use crate::image::{ImageError, Wanted};
 use crate::parent::Parent;
 use crate::qemu::Machine;
 use crate::record::{Milestone, Record};
@@ -46,8 +47,8 @@ pub struct Config {
     pub cpus: u32,
     /// The enclave's context id, 4 or more.
     pub cid: u32,
-    /// How long [`Enclave::boot`] waits for the heartbeat; `None` waits as long as nitro-cli.
-    pub heartbeat_time: Option<Duration>,
+    /// How long [`Enclave::boot`] waits for the heartbeat; at first as long as nitro-cli.
+    pub heartbeat_time: Duration,
     /// How often [`Enclave::boot`] tries when the emulator's NSM device loses a request.
     pub attempts: u32,
     /// Of the vsock.
@@ -55,21 +56,29 @@ pub struct Config {
 }
 
 impl Config {
-    /// A machine of 512 MiB and two processors with the published guidance's context id.
-    #[must_use]
-    pub fn new(image: PathBuf, emulator: Emulator, launcher: PathBuf, dir: PathBuf) -> Self {
-        Self {
+    /// The machine that the image asks for, with the published guidance's context id.
+    ///
+    /// # Errors
+    /// [`ImageError`] when the image is none.
+    pub fn new(
+        image: PathBuf,
+        emulator: Emulator,
+        launcher: PathBuf,
+        dir: PathBuf,
+    ) -> Result<Self, ImageError> {
+        let wanted = Wanted::of(&image)?;
+        Ok(Self {
             image,
             emulator,
             launcher,
             dir,
-            memory_mib: 512,
-            cpus: 2,
+            memory_mib: wanted.memory_mib,
+            cpus: wanted.cpus,
             cid: abi::vsock::ENCLAVE_CID,
-            heartbeat_time: None,
+            heartbeat_time: heartbeat::wait(wanted.bytes, wanted.memory_mib),
             attempts: 3,
             limits: Limits::default(),
-        }
+        })
     }
 }
 
@@ -77,14 +86,6 @@ impl Config {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EnclaveError {
-    /// The image can not be read.
-    #[error("cannot read the image {path}")]
-    Image {
-        /// The path.
-        path: PathBuf,
-        /// What the kernel says.
-        source: io::Error,
-    },
     /// The vsock or a service of the parent failed.
     #[error("the enclave's vsock failed")]
     Vsock(#[from] BackendError),
@@ -178,14 +179,7 @@ impl Enclave {
     /// # Errors
     /// [`EnclaveError::Boot`] names how far it came and why it ended, others when something can not be started.
     pub fn boot(config: &Config, mut say: impl FnMut(&str)) -> Result<Self, EnclaveError> {
-        let image = config.image.metadata();
-        let image = image.map_err(|source| EnclaveError::Image {
-            path: config.image.clone(),
-            source,
-        })?;
-        let limit = config
-            .heartbeat_time
-            .unwrap_or_else(|| heartbeat::wait(image.len(), config.memory_mib));
+        let limit = config.heartbeat_time;
         let mut attempt = 1;
         loop {
             let enclave = Self::spawn(config)?;

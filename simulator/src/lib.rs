@@ -20,5 +20,6 @@ pub mod boot_report;
 pub mod emulator;
 pub mod guard;
 pub mod heartbeat;
+pub mod image;
 pub mod qemu;
 pub mod vsock;

@@ -73,16 +73,11 @@ pub fn run(
         .or_else(|| private.as_ref().map(tempfile::TempDir::path))
         .context("no folder")?;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let size = run
-        .image
-        .metadata()
-        .with_context(|| format!("cannot read {}", run.image.display()))?
-        .len();
-    let mut config = Config::new(run.image.clone(), emulator, launcher.to_owned(), dir.to_owned());
-    (config.memory_mib, config.cpus, config.cid) = (run.memory, run.cpus, run.cid);
-    let limit = run
-        .timeout
-        .unwrap_or_else(|| crate::heartbeat::wait(size, run.memory));
+    let mut config = Config::new(run.image.clone(), emulator, launcher.to_owned(), dir.to_owned())?;
+    config.memory_mib = run.memory.unwrap_or(config.memory_mib);
+    config.cpus = run.cpus.unwrap_or(config.cpus);
+    config.cid = run.cid;
+    let limit = run.timeout.unwrap_or(config.heartbeat_time);
 
     let mut show = Show::new(run.json, out);
     show.note(&format!("sockets are in {}", dir.display()))?;

@@ -31,7 +31,7 @@ fn order_and_spacing_do_not_change_the_digest_and_meaning_does() {
         ("perl", "perk"),
         ("6.12", "6.13"),
         ("*.orig", "*.dorig"),
-        ("a.tar.gz\"\n        url", "b.tar.gz\"\n        url"),
+        ("name = \"a.tar.gz", "name = \"b.tar.gz"),
         ("example.org", "example.net"),
         ("ba78", "ca78"),
         ("sha256 =", "size = 3\nsha256 ="),

@@ -1,0 +1,3 @@
+//! Static programs of this workspace, compiled in the build root.
+pub mod lockfile;
+pub mod workspace;

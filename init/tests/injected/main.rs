@@ -1,0 +1,7 @@
+//! PID 1 against an injected machine: the boot, the supervision, the confinement of a service.
+#![expect(clippy::unwrap_used, reason = "a failed assumption should fail the test")]
+
+mod boot;
+mod confine;
+mod fake;
+mod supervise;
