@@ -195,7 +195,7 @@ mod tests {
         let stream = Stream::new_stream_encoder(&filters, liblzma::stream::Check::Crc32).unwrap();
         let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
         encoder.write_all(b"x").unwrap();
-        assert!(unpack(Compression::Xz, &encoder.finish().unwrap()).is_err());
+        unpack(Compression::Xz, &encoder.finish().unwrap()).unwrap_err();
     }
 
     #[test]

@@ -16,7 +16,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// How often and when to try one source again. No randomness: the same failures give the same waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Tries in a row without a single new byte, at least 1.
+    /// Failures in a row, at least 1; one that brought new bytes begins the row anew.
     pub attempts: u32,
     /// Tries in all, for a source that breaks off after a few bytes each time.
     pub total: u32,

@@ -14,7 +14,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 pub struct HttpOptions {
     /// A PEM file of trusted certificate authorities, instead of the built-in Mozilla set.
     pub ca_bundle: Option<PathBuf>,
-    /// Proxy for `http://` URLs.
+    /// Proxy for `http://` URLs. It must grant tunnels (`CONNECT`) to their port too.
     pub http_proxy: Option<String>,
     /// Proxy for `https://` URLs.
     pub https_proxy: Option<String>,

@@ -2,7 +2,7 @@
 //!
 //! Its machine-readable interface names files by SHA-1, which is used as an address only: the bytes are
 //! checked by the lock's SHA-256 like all others. No date is needed anywhere.
-//! Source: <https://salsa.debian.org/snapshot-team/snapshot/-/raw/master/API>.
+//! Source: the file `API` of the snapshot archive's own source.
 
 use std::collections::BTreeMap;
 
