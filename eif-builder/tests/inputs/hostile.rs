@@ -43,7 +43,9 @@ fn hard(path: &str, target: &str) -> Vec<u8> {
 fn pax(key: &str, value: &str) -> Vec<u8> {
     // The length counts its own digits.
     let body = format!(" {key}={value}\n");
-    let length = (1..1000).find(|n| n.to_string().len() + body.len() == *n).unwrap();
+    let length = (1..1000)
+        .find(|n| n.to_string().len() + body.len() == *n)
+        .unwrap();
     raw(
         EntryType::XHeader,
         "pax",
