@@ -28,7 +28,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The value of a variable that `scripts/with-enclave.sh` sets.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "tests are told where things are through the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told where things are through the environment"
+)]
 pub fn place(variable: &str) -> PathBuf {
     let value = std::env::var(variable);
     PathBuf::from(value.unwrap_or_else(|_| panic!("{variable} is not set: run `make e2e`")))
@@ -37,7 +40,11 @@ pub fn place(variable: &str) -> PathBuf {
 /// The top of the source tree.
 #[must_use]
 pub fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_path_buf()
 }
 
 /// A folder inside the source tree that git ignores, removed with the value.
@@ -51,20 +58,32 @@ pub fn scratch_in_tree() -> tempfile::TempDir {
 /// Runs eif-builder to its end.
 #[must_use]
 pub fn eif_builder(args: &[&str]) -> Output {
-    Command::new(place("NITRO_EIF_BUILDER")).args(args).output().unwrap()
+    Command::new(place("NITRO_EIF_BUILDER"))
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 /// Both streams of a finished program.
 #[must_use]
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// Builds an image and gives the folder of its files.
 #[must_use]
 pub fn build_image(manifest: &Path) -> PathBuf {
     let out = place("NITRO_OUT_DIR");
-    let output = eif_builder(&["build", manifest.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let output = eif_builder(&[
+        "build",
+        manifest.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
     assert!(output.status.success(), "{}", said(&output));
     out
 }
@@ -74,7 +93,12 @@ pub fn build_image(manifest: &Path) -> PathBuf {
 pub fn pcrs(file: &Path) -> [String; 3] {
     let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}; run `make eif`", file.display()));
     let value: Value = serde_json::from_str(&text).unwrap();
-    [0, 1, 2].map(|n| value["Measurements"][format!("PCR{n}")].as_str().unwrap().to_owned())
+    [0, 1, 2].map(|n| {
+        value["Measurements"][format!("PCR{n}")]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    })
 }
 
 /// A running enclave, with the folder of its sockets.
@@ -94,7 +118,10 @@ pub fn boot(image: &Path) -> Booted {
     let config = Config::new(image.to_path_buf(), emulator, launcher, dir.path().to_path_buf()).unwrap();
     let enclave = Enclave::boot(&config, |text| println!("{text}")).unwrap();
     let booted = Booted { enclave, _dir: dir };
-    if let Err(error) = booted.enclave.wait_for(Milestone::Init(abi::boot::Stage::Running), PATIENCE) {
+    if let Err(error) = booted
+        .enclave
+        .wait_for(Milestone::Init(abi::boot::Stage::Running), PATIENCE)
+    {
         panic!("{error}\n{}", booted.enclave.record().console_lines().join("\n"));
     }
     booted

@@ -25,8 +25,12 @@ fn a_service_is_confined_and_a_crash_loop_ends_the_enclave() {
 
 fn status_field(booted: &Booted, name: &str) -> String {
     let text = booted.probe("read /proc/self/status");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {text}"))
+        .trim()
+        .to_owned()
 }
 
 fn the_process_has_nothing(booted: &Booted) {
@@ -57,8 +61,15 @@ fn the_file_systems_are_closed(booted: &Booted) {
     let options = |point: &str| {
         let line = mounts.lines().map(|l| l.strip_prefix("ok ").unwrap_or(l));
         let mut found = line.filter(|l| l.split(' ').nth(1) == Some(point));
-        let last = found.next_back().unwrap_or_else(|| panic!("{point} is not mounted:\n{mounts}"));
-        last.split(' ').nth(3).unwrap().split(',').map(str::to_owned).collect::<Vec<_>>()
+        let last = found
+            .next_back()
+            .unwrap_or_else(|| panic!("{point} is not mounted:\n{mounts}"));
+        last.split(' ')
+            .nth(3)
+            .unwrap()
+            .split(',')
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     for (point, wanted) in [
         ("/", &["ro", "nosuid", "nodev"][..]),
@@ -70,17 +81,31 @@ fn the_file_systems_are_closed(booted: &Booted) {
     ] {
         let options = options(point);
         for option in wanted {
-            assert!(options.iter().any(|o| o == option), "{point} lacks {option}: {options:?}");
+            assert!(
+                options.iter().any(|o| o == option),
+                "{point} lacks {option}: {options:?}"
+            );
         }
     }
-    assert!(options("/proc").iter().any(|o| o.starts_with("hidepid=")), "{mounts}");
+    assert!(
+        options("/proc").iter().any(|o| o.starts_with("hidepid=")),
+        "{mounts}"
+    );
     assert_eq!(booted.probe("create /new"), EROFS);
     assert_eq!(booted.probe("create /usr/bin/new"), EROFS);
     assert_eq!(booted.probe("create /run/probe/new"), "ok ");
     assert_eq!(booted.probe("read /etc/test/secret"), EACCES);
     assert_eq!(booted.probe("meta /etc/test/secret"), "ok 100400 101 101");
-    assert_eq!(booted.probe("read /init"), ENOENT, "the boot ramdisk is out of sight");
-    assert_eq!(booted.probe("meta /proc/1"), ENOENT, "other users' processes are hidden");
+    assert_eq!(
+        booted.probe("read /init"),
+        ENOENT,
+        "the boot ramdisk is out of sight"
+    );
+    assert_eq!(
+        booted.probe("meta /proc/1"),
+        ENOENT,
+        "other users' processes are hidden"
+    );
     assert_eq!(booted.probe("open /dev/nsm"), EACCES, "for the group nsm only");
     assert!(booted.probe("meta /dev/nsm").starts_with("ok 20660 0 200"));
 }
@@ -92,13 +117,21 @@ fn the_kernel_is_closed(booted: &Booted) {
         ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "1024"),
         ("/sys/class/misc/hw_random/rng_current", "nsm-hwrng"),
     ] {
-        assert_eq!(booted.probe(&format!("read {path}")).trim_end(), format!("ok {value}"), "{path}");
+        assert_eq!(
+            booted.probe(&format!("read {path}")).trim_end(),
+            format!("ok {value}"),
+            "{path}"
+        );
     }
     for absent in ["/proc/modules", "/proc/kcore", "/dev/mem", "/proc/config.gz"] {
         assert_eq!(booted.probe(&format!("meta {absent}")), ENOENT, "{absent}");
     }
     let interfaces = booted.probe("read /proc/net/dev");
-    assert_eq!(interfaces.lines().filter(|l| l.contains(':')).count(), 1, "loopback only: {interfaces}");
+    assert_eq!(
+        interfaces.lines().filter(|l| l.contains(':')).count(),
+        1,
+        "loopback only: {interfaces}"
+    );
 }
 
 fn a_crash_loop_is_fatal(booted: Booted) {

@@ -22,7 +22,11 @@ impl Copy {
         for file in ["image.toml", "image.lock", "probe.json"] {
             fs::copy(top().join("rootfs/e2e").join(file), image.join(file)).unwrap();
         }
-        fs::copy(top().join("rootfs/seccomp/agent.json"), dir.path().join("rootfs/seccomp/agent.json")).unwrap();
+        fs::copy(
+            top().join("rootfs/seccomp/agent.json"),
+            dir.path().join("rootfs/seccomp/agent.json"),
+        )
+        .unwrap();
         Self { dir }
     }
 
@@ -38,7 +42,12 @@ impl Copy {
 
     fn build_with(&self, more: &[&str]) -> Output {
         let (manifest, out) = (self.file("image.toml"), self.dir.path().join("out"));
-        let mut args = vec!["build", manifest.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        let mut args = vec![
+            "build",
+            manifest.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ];
         args.extend(more);
         eif_builder(&args)
     }
@@ -99,7 +108,11 @@ fn wrong_inputs_are_clear_errors() {
     unknown.refused(&[], &["image.toml", "unknown field `memory_mb`"]);
 
     let drifted = Copy::new();
-    drifted.edit("image.toml", "exact = [\"ca-certificates\"]", "exact = [\"ca-certificates\", \"tzdata\"]");
+    drifted.edit(
+        "image.toml",
+        "exact = [\"ca-certificates\"]",
+        "exact = [\"ca-certificates\", \"tzdata\"]",
+    );
     drifted.refused(&[], &["image.lock", "does not match its manifest", "make lock"]);
 
     let unlocked = Copy::new();
@@ -116,7 +129,11 @@ fn wrong_inputs_are_clear_errors() {
 fn a_wrong_hash_in_the_lock_is_named() {
     let copy = Copy::new();
     let lock = fs::read_to_string(copy.file("image.lock")).unwrap();
-    let right = lock.lines().rev().find_map(|l| l.strip_prefix("sha256 = \"")?.strip_suffix('"')).unwrap();
+    let right = lock
+        .lines()
+        .rev()
+        .find_map(|l| l.strip_prefix("sha256 = \"")?.strip_suffix('"'))
+        .unwrap();
     let wrong = "0".repeat(64);
     copy.edit("image.lock", right, &wrong);
     copy.refused(&[], &["ca-certificates", &wrong, right]);
@@ -126,7 +143,11 @@ fn a_wrong_hash_in_the_lock_is_named() {
 
 fn store() -> PathBuf {
     let kernel = place("NITRO_KERNEL_DIR");
-    kernel.ancestors().find(|dir| dir.join("blobs").is_dir()).unwrap().to_path_buf()
+    kernel
+        .ancestors()
+        .find(|dir| dir.join("blobs").is_dir())
+        .unwrap()
+        .to_path_buf()
 }
 
 fn entries(dir: &Path) -> Vec<String> {
@@ -150,7 +171,12 @@ fn a_full_disk_leaves_nothing_half_made() {
     let output = Command::new("prlimit")
         .args(["--fsize=65536", "--"])
         .arg(place("NITRO_EIF_BUILDER"))
-        .args(["build", manifest.to_str().unwrap(), "--out", out.to_str().unwrap()])
+        .args([
+            "build",
+            manifest.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ])
         .output()
         .unwrap();
     let text = said(&output);
@@ -170,7 +196,12 @@ fn a_killed_build_leaves_the_store_whole() {
     let before = entries(&store().join("parts"));
     let (manifest, out) = (copy.file("image.toml"), copy.dir.path().join("out"));
     let mut child = Command::new(place("NITRO_EIF_BUILDER"))
-        .args(["build", manifest.to_str().unwrap(), "--out", out.to_str().unwrap()])
+        .args([
+            "build",
+            manifest.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ])
         .spawn()
         .unwrap();
     std::thread::sleep(Duration::from_millis(600));
@@ -178,7 +209,10 @@ fn a_killed_build_leaves_the_store_whole() {
     child.wait().unwrap();
     let after = entries(&store().join("parts"));
     assert!(after.len() <= before.len() + 1, "{after:?}");
-    let left = entries(&out).into_iter().filter(|name| name.starts_with('.')).count();
+    let left = entries(&out)
+        .into_iter()
+        .filter(|name| name.starts_with('.'))
+        .count();
     assert!(left <= 1, "at most the file that was being renamed");
     let pcrs = copy.pcrs();
     assert_eq!(copy.pcrs(), pcrs);

@@ -27,23 +27,45 @@ fn the_image_boots_and_is_what_was_measured() {
 }
 
 fn events(booted: &Booted) -> Vec<Event> {
-    booted.enclave.record().console_lines().iter().filter_map(|line| Event::parse(line).ok()).collect()
+    booted
+        .enclave
+        .record()
+        .console_lines()
+        .iter()
+        .filter_map(|line| Event::parse(line).ok())
+        .collect()
 }
 
 fn stages_come_in_order(booted: &Booted) {
     let events = events(booted);
-    let passed: Vec<Stage> =
-        events.iter().filter(|e| matches!(e.kind, Kind::Ok | Kind::Skipped)).map(|e| e.stage).collect();
+    let passed: Vec<Stage> = events
+        .iter()
+        .filter(|e| matches!(e.kind, Kind::Ok | Kind::Skipped))
+        .map(|e| e.stage)
+        .collect();
     let mut sorted = passed.clone();
     sorted.sort_unstable();
     sorted.dedup();
     assert_eq!(passed, sorted, "each stage once, in order");
-    for stage in [Stage::Mounts, Stage::Nsm, Stage::Entropy, Stage::Loopback, Stage::Heartbeat, Stage::Root] {
+    for stage in [
+        Stage::Mounts,
+        Stage::Nsm,
+        Stage::Entropy,
+        Stage::Loopback,
+        Stage::Heartbeat,
+        Stage::Root,
+    ] {
         assert!(passed.contains(&stage), "{stage} is missing from {passed:?}");
     }
-    let entropy = events.iter().find(|e| e.stage == Stage::Entropy && e.kind == Kind::Ok).unwrap();
+    let entropy = events
+        .iter()
+        .find(|e| e.stage == Stage::Entropy && e.kind == Kind::Ok)
+        .unwrap();
     assert_eq!(entropy.field(Key::Bytes), Some("1024"));
-    assert!(booted.enclave.record().wrong_text().is_none(), "the heartbeat was one byte, 0xB7");
+    assert!(
+        booted.enclave.record().wrong_text().is_none(),
+        "the heartbeat was one byte, 0xB7"
+    );
 }
 
 fn status_is_true(booted: &Booted, expected: &[String; 3]) {
@@ -51,7 +73,11 @@ fn status_is_true(booted: &Booted, expected: &[String; 3]) {
     assert_eq!(answer["status"], 200, "{answer}");
     let body = &answer["body"];
     for (index, value) in expected.iter().enumerate() {
-        assert_eq!(body["pcrs"][index.to_string()], Value::from(value.as_str()), "PCR{index}");
+        assert_eq!(
+            body["pcrs"][index.to_string()],
+            Value::from(value.as_str()),
+            "PCR{index}"
+        );
     }
     assert_eq!(body["debug"], false);
     assert_eq!(body["entropy_source"], "nsm-hwrng");
@@ -72,7 +98,10 @@ fn the_document_carries_the_measurements(booted: &Booted, expected: &[String; 3]
         let pcr = claims.pcrs.get(u8::try_from(index).unwrap()).unwrap();
         assert_eq!(pcr.to_string(), *value, "PCR{index}");
     }
-    assert_eq!(claims.nonce.unwrap(), (0..16).map(|n| n * 0x11).collect::<Vec<u8>>());
+    assert_eq!(
+        claims.nonce.unwrap(),
+        (0..16).map(|n| n * 0x11).collect::<Vec<u8>>()
+    );
     assert_eq!(claims.public_key, None, "never a public key");
     assert_eq!(claims.user_data, None);
 
@@ -85,18 +114,33 @@ fn the_document_carries_the_measurements(booted: &Booted, expected: &[String; 3]
 
 fn nothing_else_is_answered(booted: &Booted) {
     let rows = [
-        (r#"{"operation":"attest","nonce":"00","public_key":"30"}"#, 400, "unknown-field"),
+        (
+            r#"{"operation":"attest","nonce":"00","public_key":"30"}"#,
+            400,
+            "unknown-field",
+        ),
         (r#"{"operation":"attest","nonce":""}"#, 400, "bad-nonce"),
         (r#"{"operation":"init"}"#, 400, "unknown-operation"),
-        (r#"{"operation":"status","operation":"status"}"#, 400, "duplicate-field"),
+        (
+            r#"{"operation":"status","operation":"status"}"#,
+            400,
+            "duplicate-field",
+        ),
         ("[]", 400, "not-an-object"),
     ];
     for (message, status, word) in rows {
         let answer = booted.control(message);
         assert_eq!(answer["status"], status, "{message}: {answer}");
-        assert!(answer["body"]["error"].as_str().unwrap().starts_with(word), "{message}: {answer}");
+        assert!(
+            answer["body"]["error"].as_str().unwrap().starts_with(word),
+            "{message}: {answer}"
+        );
     }
     let long = format!(r#"{{"operation":"{}"}}"#, "x".repeat(5000));
     assert_eq!(booted.control(&long)["status"], 413);
-    assert_eq!(booted.control(r#"{"operation":"status"}"#)["status"], 200, "still there");
+    assert_eq!(
+        booted.control(r#"{"operation":"status"}"#)["status"],
+        200,
+        "still there"
+    );
 }

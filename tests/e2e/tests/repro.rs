@@ -17,7 +17,10 @@ const OTHER_USER: &str = "65534";
 
 #[test]
 fn other_surroundings_give_the_same_bytes() {
-    let dir = tempfile::Builder::new().prefix("another place ").tempdir().unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("another place ")
+        .tempdir()
+        .unwrap();
     let (tree, store) = (dir.path().join("tree"), dir.path().join("store"));
     copy_tree(&tree);
     seed_store(&store);
@@ -28,7 +31,10 @@ fn other_surroundings_give_the_same_bytes() {
         run(Command::new("chown").args(["-R", OTHER_USER]).arg(&tree));
         // Not what is hard-linked: only the folders that the build writes into.
         let folders = ["", "blobs", "parts", "locks", "tmp"].map(|name| store.join(name));
-        run(Command::new("chown").arg(OTHER_USER).args(folders).arg(dir.path()));
+        run(Command::new("chown")
+            .arg(OTHER_USER)
+            .args(folders)
+            .arg(dir.path()));
     }
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
 
@@ -42,21 +48,46 @@ fn other_surroundings_give_the_same_bytes() {
     );
     let mut command = Command::new(if root { "setpriv" } else { "env" });
     if root {
-        command.args(["--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups", "--"]);
+        command.args([
+            "--reuid",
+            OTHER_USER,
+            "--regid",
+            OTHER_USER,
+            "--clear-groups",
+            "--",
+        ]);
     }
     let output = command
         .args(["sh", "-c", &build])
-        .envs([("TZ", "Asia/Kathmandu"), ("LC_ALL", "tr_TR.UTF-8"), ("HOME", "/nonexistent"), ("NOISE", "x")])
+        .envs([
+            ("TZ", "Asia/Kathmandu"),
+            ("LC_ALL", "tr_TR.UTF-8"),
+            ("HOME", "/nonexistent"),
+            ("NOISE", "x"),
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
 
     let here = place("NITRO_OUT_DIR");
-    assert_eq!(pcrs(&out.join("native.pcrs.json")), pcrs(&here.join("native.pcrs.json")));
+    assert_eq!(
+        pcrs(&out.join("native.pcrs.json")),
+        pcrs(&here.join("native.pcrs.json"))
+    );
     let bytes = |dir: &Path| fs::read(dir.join("native.eif")).unwrap();
-    assert!(bytes(&out) == bytes(&here), "equal PCRs, but other bytes in the EIF");
-    assert!(said(&output).contains("building init"), "init was built anew: {}", said(&output));
-    assert!(said(&output).contains("building agent"), "the agent was built anew");
+    assert!(
+        bytes(&out) == bytes(&here),
+        "equal PCRs, but other bytes in the EIF"
+    );
+    assert!(
+        said(&output).contains("building init"),
+        "init was built anew: {}",
+        said(&output)
+    );
+    assert!(
+        said(&output).contains("building agent"),
+        "the agent was built anew"
+    );
 }
 
 fn run(command: &mut Command) {
@@ -65,7 +96,10 @@ fn run(command: &mut Command) {
 }
 
 fn id_is_root() -> bool {
-    String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0"
+    String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout)
+        .unwrap()
+        .trim()
+        == "0"
 }
 
 /// Copies what git knows, as a clone would have it, with other file times.
@@ -75,7 +109,11 @@ fn copy_tree(tree: &Path) {
         .current_dir(top())
         .output()
         .unwrap();
-    for name in String::from_utf8(listing.stdout).unwrap().split('\0').filter(|name| !name.is_empty()) {
+    for name in String::from_utf8(listing.stdout)
+        .unwrap()
+        .split('\0')
+        .filter(|name| !name.is_empty())
+    {
         let (from, to) = (top().join(name), tree.join(name));
         if from.is_file() {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -91,7 +129,10 @@ fn seed_store(store: &Path) {
     for name in ["parts", "locks", "tmp"] {
         fs::create_dir_all(store.join(name)).unwrap();
     }
-    run(Command::new("cp").arg("-al").arg(mine.join("blobs")).arg(store.join("blobs")));
+    run(Command::new("cp")
+        .arg("-al")
+        .arg(mine.join("blobs"))
+        .arg(store.join("blobs")));
     #[expect(clippy::disallowed_methods, reason = "each part is judged alone")]
     for part in fs::read_dir(mine.join("parts")).unwrap() {
         let part = part.unwrap().path();
