@@ -1,0 +1,64 @@
+# The one entry point. `make help` lists the targets.
+# Nothing here decides a measured byte: eif-builder does, from manifests and locks.
+
+IMAGE ?= native
+MANIFEST := rootfs/$(IMAGE)/image.toml
+CARGO ?= cargo
+EIF_BUILDER := target/tool/eif-builder
+SIMULATOR := target/tool/simulator
+RECIPE = $(EIF_BUILDER) recipe --print-path
+# Every manifest that has a lock beside it.
+LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help eif run test check bench lock lock-check emulator tools e2e unit deps clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+deps: ## Say (as root on Debian or Ubuntu: install) what this machine lacks
+	@scripts/host-deps.sh
+
+tools: deps
+	@$(CARGO) build --quiet --locked --profile tool --package eif-builder
+
+eif: tools ## Build out/$(IMAGE).eif and print its PCRs (IMAGE=native)
+	@$(EIF_BUILDER) build $(MANIFEST) --out out
+
+emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
+	@$(RECIPE) reproducible/emulator
+
+run: eif ## Boot the image in the simulator and show its console until Ctrl-C
+	@$(CARGO) build --quiet --locked --profile tool --package simulator
+	@$(SIMULATOR) run --emulator "$$($(RECIPE) reproducible/emulator)" out/$(IMAGE).eif
+
+unit: deps ## Tests that need no enclave
+	$(CARGO) test --locked --workspace --exclude bench-attest --exclude e2e --exclude simulator --exclude differential
+	$(CARGO) test --locked --package simulator --lib --bins
+	$(CARGO) test --locked --package differential
+
+e2e: eif ## Tests that boot enclaves in the simulator
+	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
+	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
+
+test: unit e2e ## All tests
+
+check: deps ## Format, lints, documentation, locks, shell scripts, repository rules
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
+	shellcheck $$(git ls-files '*.sh') .ci/run
+	$(MAKE) --no-print-directory lock-check
+
+bench: tools ## Ratios to named peers, measured in one run
+	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
+	$(CARGO) run --quiet --locked --release --package bench-attest
+
+lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
+	@$(EIF_BUILDER) lock $(LOCKED)
+
+lock-check: tools ## Fail when a lock does not match its manifest
+	@$(EIF_BUILDER) lock --check $(LOCKED)
+
+clean: ## Remove build results of this checkout (the store stays)
+	rm -rf out target

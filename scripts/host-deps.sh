@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# What the host must have: a C compiler for two crates of the host tools, GNU cpio, shellcheck and OpenSSL's headers
+# for the tests. Nothing of it reaches a measured byte. As root on Debian or Ubuntu it installs what is missing,
+# elsewhere it says what to install. Quiet when nothing is missing.
+set -euo pipefail
+
+missing=()
+need() { # need COMMAND PACKAGE
+    command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+}
+need cc gcc
+need cpio cpio
+need shellcheck shellcheck
+need pkg-config pkg-config
+need git git
+if command -v pkg-config >/dev/null 2>&1; then
+    pkg-config --exists openssl || missing+=(libssl-dev)
+else
+    missing+=(libssl-dev)
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "cargo is missing: install Rust 1.95 or newer (rustup), then run make again" >&2
+    exit 1
+fi
+[ "${#missing[@]}" -eq 0 ] && exit 0
+
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing: ${missing[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update >&2
+    apt-get -qq install --no-install-recommends --yes "${missing[@]}" >&2
+    exit 0
+fi
+echo "this machine lacks: ${missing[*]}" >&2
+echo "on Debian or Ubuntu: sudo apt-get install ${missing[*]}" >&2
+exit 1

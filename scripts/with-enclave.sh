@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs a command with the variables that tests of real enclaves read: where the emulator, the kernel, eif-builder and
+# the built image are. Builds what is not in the store yet.
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+eif_builder=$top/target/tool/eif-builder
+NITRO_EMULATOR_DIR=$("$eif_builder" recipe --print-path "$top/reproducible/emulator")
+NITRO_KERNEL_DIR=$("$eif_builder" recipe --print-path "$top/reproducible/kernel")
+export NITRO_EMULATOR_DIR NITRO_KERNEL_DIR
+export NITRO_TEST_KERNEL=$NITRO_KERNEL_DIR/bzImage
+export NITRO_EIF_BUILDER=$eif_builder
+export NITRO_OUT_DIR=$top/out
+exec "$@"
