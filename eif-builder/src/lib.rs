@@ -12,6 +12,7 @@
 //! - [`mirror`], [`fetch`]: from a lock to checked bytes in the store
 //! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
+//! - [`manifest`]: what is in an image and how it starts; [`rootfs`]: its root; [`mod@image`]: its EIF and measurements
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
 //! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
 //! - [`cpio_read`]: listing an archive that anyone may have written; [`initramfs`]: listing a ramdisk of such archives
@@ -23,6 +24,7 @@
 
 pub mod assemble;
 pub mod attest;
+pub mod cli;
 pub mod compression;
 pub mod cpio;
 pub mod cpio_read;
@@ -31,15 +33,18 @@ pub mod describe;
 pub mod digest;
 pub mod enter;
 pub mod fetch;
+pub mod image;
 pub mod initramfs;
 pub mod listing;
 pub mod lock;
 pub mod lock_cmd;
+pub mod manifest;
 pub mod mirror;
 pub mod part;
 pub mod policy;
 pub mod ramdisk;
 pub mod request;
+pub mod rootfs;
 pub mod store;
 pub mod suite;
 pub mod tree;
