@@ -10,5 +10,6 @@ NITRO_KERNEL_DIR=$("$eif_builder" recipe kernel --tree "$top")
 export NITRO_EMULATOR_DIR NITRO_KERNEL_DIR
 export NITRO_TEST_KERNEL=$NITRO_KERNEL_DIR/bzImage
 export NITRO_EIF_BUILDER=$eif_builder
+export NITRO_SIMULATOR=$top/target/tool/simulator
 export NITRO_OUT_DIR=$top/out
 exec "$@"
