@@ -260,3 +260,6 @@ fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) 
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
