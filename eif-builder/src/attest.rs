@@ -11,6 +11,9 @@ use ::attest::{
     UnverifiedDoc, UnverifiedError,
 };
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::policy::{self, PolicyError};
 
 mod report;
@@ -88,16 +91,28 @@ pub enum UsageError {
     AgeWithoutClock,
 }
 
-/// Reads a document from a file or standard input, with at most one byte more than documents may have, so that a longer
-/// one is refused without being read.
+/// Reads a document from a file or standard input: its bytes, or the same as base64 text with any white space.
+///
+/// No more is read than the longest document has as text; what is longer is cut and then refused by its length. Every
+/// document begins with a byte that is not ASCII, so text and bytes cannot be mistaken for each other; text that is not
+/// base64 is returned as it is, to be refused.
 ///
 /// # Errors
 /// Whatever reading fails with.
 pub fn read_document(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(MAX_DOCUMENT_LEN).map_or(u64::MAX, |limit| limit + 1);
-    let mut document = Vec::new();
-    reader.take(limit).read_to_end(&mut document)?;
-    Ok(document)
+    // Base64 takes 4/3 of the bytes; the rest leaves room for line ends.
+    let limit = u64::try_from(2 * MAX_DOCUMENT_LEN).unwrap_or(u64::MAX);
+    let mut read = Vec::new();
+    reader.take(limit).read_to_end(&mut read)?;
+    if read.is_ascii() {
+        let text: Vec<u8> = read
+            .iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        return Ok(BASE64_STANDARD.decode(text).unwrap_or(read));
+    }
+    Ok(read)
 }
 
 /// Judges `document`; `now` is the caller's clock, used unless `--at` says otherwise.
@@ -246,8 +261,25 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_read_no_further_than_it_may_be_long() {
+    fn documents_are_read_as_bytes_or_base64() {
+        let read = |mut bytes: &[u8]| read_document(&mut bytes).unwrap();
+        let document = [0x84, 0x43, 0xa1, 0xff];
+        assert_eq!(read(&document), document);
+        assert_eq!(read(b"hEOh/w=="), document);
+        assert_eq!(read(b" hEO\r\nh/w==\n"), document);
+        for other in [&b"hEOh/w"[..], b"no base64!", b"hEOh_w==", b""] {
+            assert_eq!(read(other), other);
+        }
+    }
+
+    #[test]
+    fn no_more_is_read_than_a_document_can_have() {
         let read = read_document(&mut io::repeat(0x84)).unwrap();
-        assert_eq!(read.len(), MAX_DOCUMENT_LEN + 1);
+        assert_eq!(read.len(), 2 * MAX_DOCUMENT_LEN);
+        let read = read_document(&mut io::repeat(b'A')).unwrap();
+        assert!(
+            read.len() > MAX_DOCUMENT_LEN,
+            "an endless text would pass as a whole document"
+        );
     }
 }

@@ -18,11 +18,13 @@
 //! - [`cpio_read`]: listing an archive that anyone may have written; [`initramfs`]: listing a ramdisk of such archives
 //! - [`root`]: a lock's packages as an extracted root
 //! - [`crates`]: static programs of this workspace as parts
+//! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
+//! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
 
 pub mod assemble;
@@ -47,8 +49,10 @@ pub mod lock_cmd;
 pub mod manifest;
 pub mod mirror;
 pub mod part;
+pub mod pipeline;
 pub mod policy;
 pub mod ramdisk;
+pub mod recipes;
 pub mod request;
 pub mod root;
 pub mod rootfs;

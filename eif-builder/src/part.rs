@@ -176,24 +176,38 @@ impl Workshop<'_> {
     /// # Errors
     /// [`PartError::Failed`] with the end of the log when the script failed; the others as they say.
     pub fn build(&self, part: &Part<'_>) -> Result<BuiltPart, PartError> {
+        self.build_checked(part, |_| Ok(()))
+    }
+
+    /// The same; `check` looks at the folder of outputs before they become a part, and may refuse them.
+    ///
+    /// # Errors
+    /// [`PartError`], or whatever `check` fails with.
+    pub fn build_checked<E: From<PartError> + From<StoreError>>(
+        &self,
+        part: &Part<'_>,
+        check: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<BuiltPart, E> {
         let recipe = part.recipe();
         let key = recipe.key();
         let path = self.store.part_or_build(key, |dir| {
+            let out = dir.join("out");
             let work = self.store.scratch_path();
-            let result = self.run(part, key, &work, &dir.join("out"));
+            let result = self.run(part, key, &work, &out);
             drop(remove_tree(&work));
             result?;
-            let outputs = Listing::of_dir(&dir.join("out"))?;
+            let outputs = Listing::of_dir(&out).map_err(PartError::from)?;
             check_outputs(part, &outputs)?;
+            check(&out)?;
             let path = dir.join("part.json");
             let record = serde_json::to_vec_pretty(&Record { recipe, outputs });
             let record = record.map_err(|source| PartError::Record {
                 path: path.clone(),
                 source,
             })?;
-            fs::write(&path, record).map_err(io_error("write", &path))
+            Ok::<(), E>(fs::write(&path, record).map_err(io_error("write", &path))?)
         })?;
-        load(key, &path)
+        Ok(load(key, &path)?)
     }
 
     /// Runs the script; `work` is a folder to make and use, `out` one to make and fill.

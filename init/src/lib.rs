@@ -1,7 +1,7 @@
 //! PID 1 of the enclave: static, single-threaded, small. It parses nothing that comes from outside but three single
 //! bytes (the heartbeat's reply, the agent's requests) and has no TLS, no JSON and no ASN.1.
 //!
-//! [`run`] is the story: [`boot`] by the tables of [`plan`], then [`supervise`]; [`fatal`] is the only way out.
+//! [`run`] is the story: [`boot`] by the tables of [`plan`], then [`supervise`] and [`requests`]; [`fatal`] is the only way out.
 //! [`child`] is the stage that confines a service. [`system`] is the trait between all of that and the kernel,
 //! [`linux`] its real side; tests put another one in.
 //!
@@ -19,6 +19,7 @@ pub mod linux;
 pub mod log;
 pub mod netlink;
 pub mod plan;
+pub mod requests;
 pub mod run;
 pub mod supervise;
 pub mod system;

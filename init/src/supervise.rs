@@ -1,4 +1,5 @@
-//! The supervision of the services: what runs, what is started again and when, what the agent may ask.
+//! The supervision of the services: what runs, what is started again and when. What the agent may ask is in
+//! [`crate::requests`].
 //!
 //! ```text
 //!          start                    ended (daemon)
@@ -15,7 +16,6 @@ use std::collections::VecDeque;
 
 use abi::boot::FatalCode;
 use abi::events::{Key, Kind as EventKind};
-use abi::request::{Reply, Request};
 use services::{Kind, Restart, Service, Start};
 
 use crate::child::SETUP_FAILED;
@@ -23,14 +23,9 @@ use crate::fatal::Fatal;
 use crate::log::Log;
 use crate::system::{Pid, Signal, Spawn, Status, System};
 
-/// Name of the service that [`Request::StartProvision`] starts.
-const PROVISION: &str = "provision";
-/// Name of the service that the other requests are about.
-const SIGNER: &str = "signer";
-
 /// State of a service; times are milliseconds of uptime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Idle,
     Running {
         pid: Pid,
@@ -48,7 +43,7 @@ enum State {
 
 /// A service's recent ends.
 #[derive(Clone, Debug, Default)]
-struct History {
+pub(crate) struct History {
     /// When it ended, within the window only.
     ends: VecDeque<u64>,
     /// Ends in a row after short runs: the exponent of the back-off.
@@ -58,11 +53,11 @@ struct History {
 /// All services of a table.
 #[derive(Debug)]
 pub struct Supervisor<'t> {
-    services: &'t [Service],
-    states: Vec<State>,
-    histories: Vec<History>,
-    /// [`Request::Fatal`] came, its code is the next byte.
-    code_follows: bool,
+    pub(crate) services: &'t [Service],
+    pub(crate) states: Vec<State>,
+    pub(crate) histories: Vec<History>,
+    /// [`abi::request::Request::Fatal`] came, its code is the next byte.
+    pub(crate) code_follows: bool,
 }
 
 impl<'t> Supervisor<'t> {
@@ -173,122 +168,14 @@ impl<'t> Supervisor<'t> {
         }
     }
 
-    /// Takes one byte from the request socket and answers it.
-    ///
-    /// # Errors
-    /// [`FatalCode::AgentRequest`] when that is what the agent wants.
-    pub fn request(&mut self, system: &mut dyn System, log: &mut Log, byte: u8) -> Result<(), Fatal> {
-        if self.code_follows {
-            return Err(Fatal::new(log.stage(), FatalCode::AgentRequest).detail(byte.into()));
-        }
-        let reply = match Request::from_byte(byte) {
-            Some(Request::Fatal) => {
-                self.code_follows = true;
-                return Ok(());
-            }
-            Some(Request::StartProvision) => self.request_start(system, log, PROVISION),
-            Some(Request::StartSigner) => self.request_start(system, log, SIGNER),
-            Some(Request::StopSigner) => self.request_stop(system, log, SIGNER),
-            Some(Request::ReloadSigner) => self.request_reload(system, log, SIGNER),
-            _ => Reply::Unknown,
-        };
-        let event = log.event(system, EventKind::Request).with(Key::Request, byte);
-        log.write(system, &event.with(Key::Reply, reply as u8));
-        system.answer_request(reply as u8);
-        Ok(())
-    }
-
-    fn named(&self, name: &str) -> Option<(usize, &'t Service, State)> {
-        let index = self.services.iter().position(|service| service.name == name)?;
-        Some((index, self.services.get(index)?, *self.states.get(index)?))
-    }
-
-    fn request_start(&mut self, system: &mut dyn System, log: &mut Log, name: &str) -> Reply {
-        let Some((index, service, state)) = self.named(name) else {
-            return Reply::Absent;
-        };
-        match state {
-            State::Running { .. }
-            | State::Waiting { .. }
-            | State::Stopping {
-                start_again: true, ..
-            } => Reply::Already,
-            State::Stopping { pid, kill_at, .. } => {
-                self.set(
-                    index,
-                    State::Stopping {
-                        pid,
-                        kill_at,
-                        start_again: true,
-                    },
-                );
-                Reply::Accepted
-            }
-            State::Idle => {
-                if let Some(history) = self.histories.get_mut(index) {
-                    *history = History::default();
-                }
-                if self.start(system, log, index, service) {
-                    Reply::Accepted
-                } else {
-                    Reply::Failed
-                }
-            }
-        }
-    }
-
-    fn request_stop(&mut self, system: &mut dyn System, log: &mut Log, name: &str) -> Reply {
-        let Some((index, service, state)) = self.named(name) else {
-            return Reply::Absent;
-        };
-        match state {
-            State::Idle
-            | State::Stopping {
-                start_again: false, ..
-            } => return Reply::Already,
-            State::Waiting { .. } => self.set(index, State::Idle),
-            State::Stopping { pid, kill_at, .. } => {
-                self.set(
-                    index,
-                    State::Stopping {
-                        pid,
-                        kill_at,
-                        start_again: false,
-                    },
-                );
-            }
-            State::Running { pid, .. } => {
-                signal_service(system, log, service, pid, Signal::Term);
-                let kill_at = Some(system.uptime_ms() + u64::from(service.grace_ms));
-                self.set(
-                    index,
-                    State::Stopping {
-                        pid,
-                        kill_at,
-                        start_again: false,
-                    },
-                );
-            }
-        }
-        Reply::Accepted
-    }
-
-    fn request_reload(&mut self, system: &mut dyn System, log: &mut Log, name: &str) -> Reply {
-        let Some((_, service, state)) = self.named(name) else {
-            return Reply::Absent;
-        };
-        let State::Running { pid, .. } = state else {
-            return Reply::Failed;
-        };
-        if signal_service(system, log, service, pid, Signal::Hup) {
-            Reply::Accepted
-        } else {
-            Reply::Failed
-        }
-    }
-
     /// Starts a service; `false` when that failed, which is said.
-    fn start(&mut self, system: &mut dyn System, log: &mut Log, index: usize, service: &Service) -> bool {
+    pub(crate) fn start(
+        &mut self,
+        system: &mut dyn System,
+        log: &mut Log,
+        index: usize,
+        service: &Service,
+    ) -> bool {
         if service.channel {
             self.code_follows = false;
         }
@@ -374,7 +261,7 @@ impl<'t> Supervisor<'t> {
         Ok(())
     }
 
-    fn set(&mut self, index: usize, state: State) {
+    pub(crate) fn set(&mut self, index: usize, state: State) {
         if let Some(place) = self.states.get_mut(index) {
             *place = state;
         }
@@ -382,7 +269,7 @@ impl<'t> Supervisor<'t> {
 }
 
 /// Sends a signal and says so; `false` when that failed, which is said too.
-fn signal_service(
+pub(crate) fn signal_service(
     system: &mut dyn System,
     log: &mut Log,
     service: &Service,

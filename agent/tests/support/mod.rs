@@ -17,18 +17,18 @@ use agent::sources::Sources;
 use nsm::{Description, ErrorCode, Nsm, NsmError, Pcr, PcrIndex, PcrState};
 use serde_json::Value;
 
-/// Deadlines short enough to wait for in a test.
+/// Deadlines short enough to wait for in a test, and long enough for a machine that has more to do.
 pub(crate) const BOUNDS: Bounds = Bounds {
     message: Limits {
         bytes: 4096,
         depth: 8,
     },
-    receive: Duration::from_millis(300),
+    receive: Duration::from_millis(1500),
     send: Duration::from_secs(5),
     linger: Duration::from_millis(100),
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// What was given to `attest`: user data and nonce.
 pub(crate) type Asked = (Option<Vec<u8>>, Option<Vec<u8>>);

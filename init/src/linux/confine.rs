@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
-use rustix::io::FdFlags;
 use rustix::process::Rlimit;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use seccompiler::sock_filter;
@@ -18,8 +17,6 @@ use super::{files, time};
 use crate::child::Confine;
 use crate::system::{Errno, Result};
 
-/// The descriptor that the request socket ends up at.
-const CHANNEL: i32 = 3;
 /// `O_CLOEXEC` in the flags that `/proc/self/fdinfo` shows (octal).
 const CLOEXEC: u32 = 0o2_000_000;
 /// "Bad file descriptor".
@@ -44,30 +41,21 @@ impl Confine for Process {
         files::read(path, max)
     }
 
-    fn keep_channel(&mut self) -> Result<()> {
-        let channel = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), CHANNEL)?;
-        // A lower number that is taken means that something else is open.
-        if channel.as_raw_fd() != CHANNEL {
-            return Err(BAD_DESCRIPTOR);
-        }
-        rustix::io::fcntl_setfd(&channel, FdFlags::empty())?;
-        // Owned by the service from here on.
-        let _kept_open = channel.into_raw_fd();
-        Ok(())
-    }
-
     fn null_stdin(&mut self) -> Result<()> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         Ok(rustix::stdio::dup2_stdin(&null)?)
     }
 
-    fn check_descriptors(&mut self, channel: bool) -> Result<()> {
-        let expected: &[i32] = if channel { &[0, 1, 2, CHANNEL] } else { &[0, 1, 2] };
-        if open_across_exec()? == expected.iter().copied().collect() {
+    fn check_descriptors(&mut self) -> Result<()> {
+        if open_across_exec()? == [0, 1, 2].into() {
             Ok(())
         } else {
             Err(BAD_DESCRIPTOR)
         }
+    }
+
+    fn unblock_signals(&mut self) -> Result<()> {
+        Ok(SigSet::empty().thread_set_mask()?)
     }
 
     fn set_oom_score_adj(&mut self, value: i16) -> Result<()> {
@@ -231,5 +219,26 @@ const fn resource_of(resource: Resource) -> rustix::process::Resource {
         Resource::Nice => R::Nice,
         Resource::Rtprio => R::Rtprio,
         Resource::Rttime => R::Rttime,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn only_what_survives_exec_is_listed() {
+        let closed = File::open("/dev/null").unwrap();
+        let kept = rustix::io::dup(&closed).unwrap();
+        let open = open_across_exec().unwrap();
+        assert!(
+            open.is_superset(&BTreeSet::from([0, 1, 2, kept.as_raw_fd()])),
+            "{open:?}"
+        );
+        assert!(!open.contains(&closed.as_raw_fd()), "{open:?}");
+        assert_eq!(Process.check_descriptors(), Err(BAD_DESCRIPTOR));
     }
 }

@@ -86,3 +86,59 @@ pub(super) fn say(to: BorrowedFd<'_>, line: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_appended_to_and_read_up_to_a_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let path = path.to_str().unwrap();
+        assert_eq!(append(path, "x"), Err(Errno::NOT_FOUND));
+        assert_eq!(read(path, 9), Err(Errno::NOT_FOUND));
+        replace(path, "old and long").unwrap();
+        replace(path, "new").unwrap();
+        append(path, "er").unwrap();
+        assert_eq!(read(path, 5), Ok(b"newer".to_vec()));
+        assert_eq!(read(path, 4), Err(TOO_LARGE));
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777 & !0o044, 0o600);
+        assert_eq!(
+            std::fs::metadata(format!("{path}.new")).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn an_endless_file_is_not_read_for_ever() {
+        assert_eq!(read("/dev/zero", 1000), Err(TOO_LARGE));
+    }
+
+    #[test]
+    fn a_directory_may_exist_but_its_parent_must() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        make_dir(path.to_str().unwrap()).unwrap();
+        make_dir(path.to_str().unwrap()).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o700,
+            0o700
+        );
+        assert_eq!(
+            make_dir(path.join("b/c").to_str().unwrap()),
+            Err(Errno::NOT_FOUND)
+        );
+    }
+
+    #[test]
+    fn a_setting_is_never_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("absent");
+        assert_eq!(write_setting(path.to_str().unwrap(), "1"), Err(Errno::NOT_FOUND));
+        assert!(!path.exists());
+    }
+}

@@ -56,8 +56,9 @@ pub(super) fn tell(port: u32, message: &[u8]) -> Result<()> {
     rustix::net::shutdown(&socket, Shutdown::Write)?;
     sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(CLOSE_TIMEOUT))?;
     match rustix::net::recv(&socket, &mut [0; 1][..], RecvFlags::empty()) {
-        // Closed, reset, or said something that nobody asked for: it has read what was sent.
-        Ok(_) | Err(rustix::io::Errno::CONNRESET) => Ok(()),
+        // Closed, reset, or said something that nobody asked for: it has read what was sent. Or it keeps the connection
+        // open, and has had its time.
+        Ok(_) | Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::AGAIN) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! Child processes: starting, signalling, waiting for and reaping them, and the agent's request socket.
 //!
-//! SIGCHLD is blocked and read from a signalfd; std gives every process that it starts an empty signal mask.
+//! SIGCHLD is blocked and read from a signalfd. Children inherit the mask; [`crate::child`] takes it off.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -121,11 +121,9 @@ impl Children {
 }
 
 pub(super) fn signal_group(leader: Pid, signal: Signal) -> Result<()> {
-    let leader = leader
-        .try_into()
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .ok_or(Errno::NONE)?;
+    // Group 1 would mean "every process" to kill(2).
+    let leader = leader.try_into().ok().and_then(rustix::process::Pid::from_raw);
+    let leader = leader.filter(|pid| !pid.is_init()).ok_or(Errno::NONE)?;
     let signal = match signal {
         Signal::Term => rustix::process::Signal::TERM,
         Signal::Kill => rustix::process::Signal::KILL,
@@ -145,4 +143,49 @@ pub(super) fn reap() -> Result<Option<(Pid, Status)>> {
         (None, signal) => Status::Signaled(signal.unwrap_or(0)),
     };
     Ok(Some((pid.as_raw_nonzero().get().unsigned_abs(), status)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_does_not_exist_cannot_be_signalled() {
+        // No process has a number above 2^22 (`PID_MAX_LIMIT`).
+        assert_eq!(signal_group(1 << 30, Signal::Term), Err(Errno(3)));
+        for none in [0, 1, Pid::MAX] {
+            assert_eq!(signal_group(none, Signal::Kill), Err(Errno::NONE));
+        }
+    }
+
+    #[test]
+    fn without_a_channel_there_is_no_request() {
+        let mut children = Children::default();
+        children.answer_request(1);
+        assert_eq!(children.read_request(), None);
+    }
+
+    #[test]
+    fn requests_are_read_byte_by_byte_until_the_agent_closes() {
+        let flags = SocketFlags::CLOEXEC;
+        let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let (ours, theirs) = pair.unwrap();
+        let mut children = Children {
+            channel: Some(ours),
+            ..Children::default()
+        };
+        assert_eq!(children.read_request(), None);
+        assert_eq!(rustix::net::send(&theirs, &[5, 42], SendFlags::empty()), Ok(2));
+        assert_eq!(
+            [children.read_request(), children.read_request()],
+            [Some(5), Some(42)]
+        );
+        children.answer_request(7);
+        let mut answer = [0; 2];
+        let (received, _) = rustix::net::recv(&theirs, &mut answer[..], RecvFlags::empty()).unwrap();
+        assert_eq!(answer.get(..received), Some(&[7][..]));
+        drop(theirs);
+        assert_eq!(children.read_request(), None);
+        assert!(children.channel.is_none());
+    }
 }

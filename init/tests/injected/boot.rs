@@ -1,6 +1,7 @@
 //! The boot: the exact calls in their order, then each of them failing in turn.
 
-use crate::fake::{BROKEN, Machine, table};
+use crate::fake::{BROKEN, Machine};
+use crate::tables::table;
 use abi::boot::{FatalCode, FatalReport, Stage};
 use abi::events::{BOOT_FILE, Event, Key, Kind};
 use init::fatal::{self, Fatal};

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
@@ -72,7 +72,8 @@ pub enum BackendError {
 pub struct Backend {
     dir: PathBuf,
     device: Shared,
-    handle: Receiver<Option<ShutdownHandle>>,
+    /// Comes once QEMU has connected. The lock only makes a backend shareable.
+    handle: Mutex<Receiver<Option<ShutdownHandle>>>,
     thread: Option<JoinHandle<Result<(), BackendError>>>,
 }
 
@@ -99,7 +100,7 @@ impl Backend {
         Ok(Self {
             dir: dir.to_owned(),
             device,
-            handle,
+            handle: Mutex::new(handle),
             thread: Some(thread),
         })
     }
@@ -141,7 +142,8 @@ impl Backend {
         };
         // The thread either waits for QEMU, whom this stands in for, or has sent its handle.
         drop(UnixStream::connect(self.device_socket()));
-        if let Ok(Some(handle)) = self.handle.recv() {
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(Some(handle)) = handle.recv() {
             handle.shutdown();
         }
         let result = thread.join().map_err(|_| BackendError::Panicked)?;
@@ -168,7 +170,11 @@ fn serve(
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::<()>::new());
     let mut daemon =
         VhostUserDaemon::new("vsock-control".into(), Arc::clone(device), memory).map_err(failed)?;
-    let fd = device.lock().map_err(|_| BackendError::Panicked)?.host_fd();
+    let fd = device
+        .lock()
+        .map_err(|_| BackendError::Panicked)?
+        .host_fd()
+        .unwrap_or(-1);
     for worker in daemon.get_epoll_handlers() {
         worker
             .register_listener(fd, EventSet::IN, u64::from(HOST_EVENT))
@@ -179,7 +185,9 @@ fn serve(
     drop(listener);
     // Nobody receives when the backend has been dropped in the meantime.
     send.send(daemon.shutdown_handle()).ok();
-    match daemon.wait() {
+    let ended = daemon.wait();
+    device.lock().map_err(|_| BackendError::Panicked)?.close();
+    match ended {
         // How every VM ends.
         Ok(())
         | Err(DaemonError::HandleRequest(ProtocolError::Disconnected | ProtocolError::PartialMessage)) => {

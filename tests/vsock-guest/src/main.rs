@@ -21,8 +21,8 @@ fn main() {
     if let Err(e) = boot(&words) {
         eprintln!("guest: {e}");
     }
-    // PID 1 must not end; a panic would be the kernel's last word otherwise.
-    rustix::system::reboot(rustix::system::RebootCommand::PowerOff).ok();
+    // PID 1 must not end. A restart ends the enclave; without ACPI a power-off would only halt it.
+    rustix::system::reboot(rustix::system::RebootCommand::Restart).ok();
 }
 
 #[expect(clippy::print_stdout, reason = "the console is where a test looks")]
@@ -42,8 +42,7 @@ fn boot(words: &[String]) -> Result<()> {
         stream.read_exact(&mut answer)?;
     }
     say(Stage::Heartbeat, Kind::Ok);
-    say(Stage::Running, Kind::Ok);
-    serve::all()
+    serve::all(|| say(Stage::Running, Kind::Ok))
 }
 
 #[expect(clippy::print_stdout, reason = "the console is where a test looks")]

@@ -23,13 +23,14 @@ pub(crate) const SLOW_SINK: u32 = 5005;
 
 const CHUNK: usize = 64 * 1024;
 
-/// Serves all ports, each caller in a thread of its own.
-pub(crate) fn all() -> Result<()> {
+/// Serves all ports, each caller in a thread of its own; `listening` is called once they all listen.
+pub(crate) fn all(listening: impl FnOnce()) -> Result<()> {
     let echo = spawn(ECHO, echo)?;
     spawn(SINK, |s| sink(s, Duration::ZERO))?;
     spawn(SLOW_SINK, |s| sink(s, Duration::from_secs(5)))?;
     spawn(SOURCE, source)?;
     spawn(COMMAND, answer)?;
+    listening();
     echo.join().map_err(|_| Error::other("a service panicked"))
 }
 
@@ -128,14 +129,10 @@ fn command(words: &[&str]) -> Result<String> {
         Some("storm") => storm(port(1)?, number(2)?, size(3)?),
         Some("peer") => {
             let stream = VsockStream::connect_with_cid_port(port(1)?, port(2)?)?;
-            Ok(format!(
-                "{} {}",
-                stream.peer_addr()?.cid(),
-                stream.local_addr()?.cid()
-            ))
+            Ok(stream.peer_addr()?.cid().to_string())
         }
         Some("off") => {
-            rustix::system::reboot(rustix::system::RebootCommand::PowerOff)?;
+            rustix::system::reboot(rustix::system::RebootCommand::Restart)?;
             Ok("off".into())
         }
         _ => Err(ErrorKind::InvalidInput.into()),

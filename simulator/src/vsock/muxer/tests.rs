@@ -34,6 +34,11 @@ fn shutdown(shut: Shut) -> Header {
     }
 }
 
+const END_OF_SENDING: Shut = Shut {
+    send: true,
+    receive: false,
+};
+
 /// A program that has called and sent `line`.
 fn call(muxer: &mut Muxer<FakeHost>, line: &[u8]) -> Shared {
     let program = Rc::new(RefCell::new(Program {
@@ -164,13 +169,7 @@ fn guest_half_close_reaches_the_program_after_the_bytes() {
     let (mut muxer, token, program) = open();
     program.borrow_mut().room = 2;
     muxer.from_guest(&rw(b"abcd"), b"abcd");
-    muxer.from_guest(
-        &shutdown(Shut {
-            send: true,
-            receive: false,
-        }),
-        &[],
-    );
+    muxer.from_guest(&shutdown(END_OF_SENDING), &[]);
     assert!(program.borrow().shut.is_empty(), "bytes still wait");
     program.borrow_mut().room = 10;
     muxer.event(token, false, true, false);
