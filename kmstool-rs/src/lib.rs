@@ -1,12 +1,29 @@
 //! Attested AWS KMS client for Nitro Enclaves.
 //!
-//! A module uses only modules that are listed below it.
+//! Layers, each using only those after it: the client ([`client`]); the recipient key and its document ([`recipient`]); the
+//! way to KMS ([`vsock`], [`tls`], [`transport`]); operations and replies ([`ops`], [`reply`], [`key_id`], [`service_error`]); the
+//! envelope that replies come in ([`envelope`], [`unwrap_key`]); rules without I/O ([`retry`], [`clock`], [`sign`],
+//! [`endpoint`], [`credentials`], [`secret`]).
 
 #![forbid(unsafe_code)]
 
 mod ber;
+pub mod client;
+pub mod clock;
+pub mod credentials;
+pub mod endpoint;
 pub mod envelope;
+pub mod key_id;
+pub mod ops;
+pub mod recipient;
+pub mod reply;
+pub mod retry;
 pub mod secret;
+pub mod service_error;
+pub mod sign;
+pub mod tls;
+pub mod transport;
 pub mod unwrap_key;
+pub mod vsock;
 
 pub use ber::BerError;

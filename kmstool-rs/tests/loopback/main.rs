@@ -1,0 +1,9 @@
+//! The client and the program against a KMS on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed assumption should fail the test"
+)]
+
+mod client;
+mod support;
