@@ -1,13 +1,15 @@
 //! Attested AWS KMS client for Nitro Enclaves.
 //!
-//! Layers, each using only those after it: the client ([`client`]); the recipient key and its document ([`recipient`]); the
+//! Layers, each using only those after it: the program ([`cli`], [`batch`], [`output`]); the client ([`client`]); the recipient key and its document ([`recipient`]); the
 //! way to KMS ([`vsock`], [`tls`], [`transport`]); operations and replies ([`ops`], [`reply`], [`key_id`], [`service_error`]); the
 //! envelope that replies come in ([`envelope`], [`unwrap_key`]); rules without I/O ([`retry`], [`clock`], [`sign`],
 //! [`endpoint`], [`credentials`], [`secret`]).
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 mod ber;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod credentials;
@@ -15,6 +17,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod key_id;
 pub mod ops;
+pub mod output;
 pub mod recipient;
 pub mod reply;
 pub mod retry;

@@ -5,5 +5,6 @@
     reason = "a failed assumption should fail the test"
 )]
 
+mod cli;
 mod client;
 mod support;
