@@ -33,7 +33,7 @@ run: eif ## Boot the image in the simulator and show its console until Ctrl-C
 	@$(SIMULATOR) run --emulator "$$($(RECIPE) reproducible/emulator)" out/$(IMAGE).eif
 
 unit: deps ## Tests that need no enclave
-	$(CARGO) test --locked --workspace --exclude e2e --exclude simulator --exclude differential
+	$(CARGO) test --locked --workspace --exclude bench-attest --exclude e2e --exclude simulator --exclude differential
 	$(CARGO) test --locked --package simulator --lib --bins
 	$(CARGO) test --locked --package differential
 
@@ -52,6 +52,7 @@ check: deps ## Format, lints, documentation, locks, shell scripts, repository ru
 
 bench: tools ## Ratios to named peers, measured in one run
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
+	$(CARGO) run --quiet --locked --release --package bench-attest
 
 lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
 	@$(EIF_BUILDER) lock $(LOCKED)

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError};
 use crate::key_id::KeyId;
-use crate::ops::{Decrypt, Decrypted, EncryptionAlgorithm, EncryptionContext, RequestError};
+use crate::ops::{Decrypt, Decrypted};
 use crate::output::secret_base64;
+use crate::request::{EncryptionAlgorithm, EncryptionContext, RequestError};
 use crate::service_error::Class;
 
 /// Longest line, bytes: the longest ciphertext in base64, the longest context, each twice over for escapes.

@@ -19,10 +19,9 @@ use crate::clock::{Clock, Jitter};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::endpoint::{Endpoint, EndpointError, Region};
 use crate::key_id::KeyId;
-use crate::ops::{
-    Decrypt, EncryptionAlgorithm, GenerateDataKey, GenerateDataKeyPair, GenerateRandom, RequestError,
-};
+use crate::ops::{Decrypt, GenerateDataKey, GenerateDataKeyPair, GenerateRandom};
 use crate::output;
+use crate::request::{EncryptionAlgorithm, RequestError};
 use crate::retry::Policy;
 use crate::service_error::Class;
 use crate::tls::{self, TlsError};

@@ -1,6 +1,6 @@
 //! Names of KMS keys, and whether the key that KMS used is the one that was asked for.
 
-use crate::ops::RequestError;
+use crate::request::RequestError;
 
 /// A key as a caller names it: id, key ARN, alias (`alias/…`) or alias ARN. 1 to 2048 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]

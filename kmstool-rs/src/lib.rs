@@ -1,7 +1,8 @@
 //! Attested AWS KMS client for Nitro Enclaves.
 //!
 //! Layers, each using only those after it: the program ([`cli`], [`batch`], [`output`]); the client ([`client`]); the recipient key and its document ([`recipient`]); the
-//! way to KMS ([`vsock`], [`tls`], [`transport`]); operations and replies ([`ops`], [`reply`], [`key_id`], [`service_error`]); the
+//! way to KMS ([`vsock`], [`tls`], [`transport`]); operations and replies ([`ops`], [`request`], [`reply`], [`key_id`],
+//! [`service_error`]); the
 //! envelope that replies come in ([`envelope`], [`unwrap_key`]); rules without I/O ([`retry`], [`clock`], [`sign`],
 //! [`endpoint`], [`credentials`], [`secret`]).
 
@@ -20,6 +21,7 @@ pub mod ops;
 pub mod output;
 pub mod recipient;
 pub mod reply;
+pub mod request;
 pub mod retry;
 pub mod secret;
 pub mod service_error;

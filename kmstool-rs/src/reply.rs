@@ -9,7 +9,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use crate::envelope::MAX_ENVELOPE_BYTES;
 use crate::key_id::KeyId;
-use crate::ops::{EncryptionAlgorithm, MAX_CIPHERTEXT_BYTES};
+use crate::request::{EncryptionAlgorithm, MAX_CIPHERTEXT_BYTES};
 
 /// Longest body that is read, bytes: the longest parts of the longest reply in base64, three times over.
 pub const MAX_REPLY_BYTES: usize = 96 * 1024;

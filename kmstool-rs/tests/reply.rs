@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 
 use kmstool_rs::key_id::KeyId;
-use kmstool_rs::ops::{
-    DataKeySpec, Decrypt, EncryptionAlgorithm, EncryptionContext, GenerateDataKey, GenerateDataKeyPair,
-    GenerateRandom, Operation as _, RequestError,
-};
+use kmstool_rs::ops::{Decrypt, GenerateDataKey, GenerateDataKeyPair, GenerateRandom, Operation as _};
 use kmstool_rs::reply::{Reply, ReplyError};
+use kmstool_rs::request::{DataKeySpec, EncryptionAlgorithm, EncryptionContext, RequestError};
 use kmstool_rs::secret::Secret;
 
 const ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";

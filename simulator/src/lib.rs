@@ -4,4 +4,22 @@
 //! The project's tests use it as a library; no product crate does.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod run;
+
+mod show;
+
+pub mod forward;
+
+pub mod enclave;
+
+pub mod parent;
+pub mod record;
+
+pub mod boot_report;
+pub mod emulator;
+pub mod guard;
+pub mod heartbeat;
+pub mod image;
+pub mod qemu;
 pub mod vsock;

@@ -84,7 +84,7 @@ pub struct Service {
     pub channel: bool,
     /// Where descriptors 1 and 2 go; descriptor 0 is always `/dev/null`.
     pub stdio: Stdio,
-    /// The system call filter, loaded just before exec: it must allow `execve`.
+    /// The system call filter, loaded just before exec: it must allow `execve` and, for the default SIGPIPE, `rt_sigaction`.
     pub seccomp: Seccomp,
 }
 

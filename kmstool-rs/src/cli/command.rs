@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::args::{Opt, Token, atoi, tokens};
 use super::usage;
 use crate::client::MAX_SESSIONS;
-use crate::ops::{DataKeySpec, EncryptionContext};
+use crate::request::{DataKeySpec, EncryptionContext};
 use crate::secret::Secret;
 
 /// A sub-command.

@@ -7,4 +7,6 @@
 
 mod cli;
 mod client;
+mod faults;
+mod setup;
 mod support;

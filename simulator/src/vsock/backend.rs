@@ -8,12 +8,12 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use vhost::vhost_user::{Error as ProtocolError, Listener};
-use vhost_user_backend::{Error as DaemonError, ShutdownHandle, VhostUserDaemon};
+use vhost_user_backend::{Error as DaemonError, ShutdownHandle, VhostUserDaemon, VhostUserHandlerError};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
@@ -56,9 +56,12 @@ pub enum BackendError {
     /// Descriptors or threads could not be made.
     #[error("cannot set up the vsock backend")]
     SetUp(#[source] io::Error),
-    /// The vhost-user library failed.
-    #[error("vhost-user device failed: {0}")]
-    Daemon(DaemonError),
+    /// QEMU and the device did not understand each other.
+    #[error("the vhost-user protocol failed")]
+    Protocol(#[source] ProtocolError),
+    /// The device's worker could not be made.
+    #[error("cannot make the vhost-user device")]
+    Device(#[source] VhostUserHandlerError),
     /// The backend's thread panicked.
     #[error("the vsock backend's thread panicked")]
     Panicked,
@@ -69,7 +72,8 @@ pub enum BackendError {
 pub struct Backend {
     dir: PathBuf,
     device: Shared,
-    handle: Receiver<Option<ShutdownHandle>>,
+    /// Comes once QEMU has connected. The lock only makes a backend shareable.
+    handle: Mutex<Receiver<Option<ShutdownHandle>>>,
     thread: Option<JoinHandle<Result<(), BackendError>>>,
 }
 
@@ -96,7 +100,7 @@ impl Backend {
         Ok(Self {
             dir: dir.to_owned(),
             device,
-            handle,
+            handle: Mutex::new(handle),
             thread: Some(thread),
         })
     }
@@ -138,7 +142,8 @@ impl Backend {
         };
         // The thread either waits for QEMU, whom this stands in for, or has sent its handle.
         drop(UnixStream::connect(self.device_socket()));
-        if let Ok(Some(handle)) = self.handle.recv() {
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(Some(handle)) = handle.recv() {
             handle.shutdown();
         }
         let result = thread.join().map_err(|_| BackendError::Panicked)?;
@@ -163,31 +168,58 @@ fn serve(
     send: &Sender<Option<ShutdownHandle>>,
 ) -> Result<(), BackendError> {
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::<()>::new());
-    let mut daemon = VhostUserDaemon::new("vsock-control".into(), Arc::clone(device), memory)
-        .map_err(BackendError::Daemon)?;
-    let fd = device.lock().map_err(|_| BackendError::Panicked)?.host_fd();
+    let mut daemon =
+        VhostUserDaemon::new("vsock-control".into(), Arc::clone(device), memory).map_err(failed)?;
+    let fd = device
+        .lock()
+        .map_err(|_| BackendError::Panicked)?
+        .host_fd()
+        .unwrap_or(-1);
     for worker in daemon.get_epoll_handlers() {
         worker
             .register_listener(fd, EventSet::IN, u64::from(HOST_EVENT))
             .map_err(BackendError::SetUp)?;
     }
-    daemon.start(&mut listener).map_err(BackendError::Daemon)?;
+    daemon.start(&mut listener).map_err(failed)?;
     // A second QEMU is refused by the kernel from here on.
     drop(listener);
     // Nobody receives when the backend has been dropped in the meantime.
     send.send(daemon.shutdown_handle()).ok();
-    match daemon.wait() {
+    let ended = daemon.wait();
+    device.lock().map_err(|_| BackendError::Panicked)?.close();
+    match ended {
         // How every VM ends.
         Ok(())
         | Err(DaemonError::HandleRequest(ProtocolError::Disconnected | ProtocolError::PartialMessage)) => {
             Ok(())
         }
-        Err(e) => Err(BackendError::Daemon(e)),
+        Err(e) => Err(failed(e)),
     }
 }
 
+/// The library's error, which can not be shared between threads, as ours.
+fn failed(error: DaemonError) -> BackendError {
+    match error {
+        DaemonError::NewVhostUserHandler(e) => BackendError::Device(e),
+        DaemonError::CreateBackendListener(e)
+        | DaemonError::CreateBackendReqHandler(e)
+        | DaemonError::CreateVhostUserListener(e)
+        | DaemonError::HandleRequest(e) => BackendError::Protocol(e),
+        DaemonError::StartDaemon(e) => BackendError::SetUp(e),
+        DaemonError::WaitDaemon(_) => BackendError::Panicked,
+    }
+}
+
+/// Listens for the guest's connections to `port` of the parent, in place of a socket that is left there from before.
+///
+/// # Errors
+/// [`BackendError::PathTooLong`] and [`BackendError::Listen`].
+pub fn listen_port(dir: &Path, port: u32) -> Result<UnixListener, BackendError> {
+    listen(&dir.join(format!("vsock_{port}")))
+}
+
 /// Listens on a path in place of a socket that is left there from before.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener, BackendError> {
+fn listen(path: &Path) -> Result<UnixListener, BackendError> {
     let actual = path.as_os_str().len();
     if actual > MAX_SOCKET_PATH {
         return Err(BackendError::PathTooLong {

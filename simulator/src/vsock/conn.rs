@@ -87,6 +87,8 @@ pub(super) struct Conn<S> {
     /// A credit request is under way.
     asked: bool,
     guest: Shut,
+    /// The host program has been told that the guest sends no more.
+    write_ended: bool,
     host: Shut,
     /// The part of `host` that the guest has been told.
     told: Shut,
@@ -123,6 +125,7 @@ impl<S: HostStream> Conn<S> {
             },
             asked: false,
             guest: Shut::NONE,
+            write_ended: false,
             host: Shut::NONE,
             told: Shut::NONE,
         }
@@ -229,7 +232,8 @@ impl<S: HostStream> Conn<S> {
         if matches!(self.phase, Phase::Dialing | Phase::Calling) {
             return self.reset();
         }
-        self.guest = self.guest.or(shut);
+        let before = self.guest;
+        self.guest = before.or(shut);
         if self.guest == Shut::BOTH {
             self.owed = Owed {
                 rst: true,
@@ -240,7 +244,7 @@ impl<S: HostStream> Conn<S> {
             } else {
                 Phase::Lingering
             };
-        } else if shut.receive {
+        } else if shut.receive && !before.receive {
             self.shut_stream(Shutdown::Read);
         }
         self.flush();
@@ -397,7 +401,9 @@ impl<S: HostStream> Conn<S> {
         if self.guest == Shut::BOTH {
             self.phase = Phase::Dead;
             self.stream = None;
-        } else if self.guest.send {
+        } else if self.guest.send && !self.write_ended {
+            // Once only: each time is an event on the stream, which would bring us here again.
+            self.write_ended = true;
             self.shut_stream(Shutdown::Write);
         }
     }

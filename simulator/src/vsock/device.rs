@@ -48,7 +48,9 @@ const ROUNDS: usize = 16;
 /// The device of one VM.
 #[derive(Debug)]
 pub(super) struct Device {
-    muxer: Muxer<UnixHost>,
+    /// `None` once the VM has ended.
+    muxer: Option<Muxer<UnixHost>>,
+    last: Stats,
     guest_cid: u64,
     started: Instant,
     memory: Option<Memory>,
@@ -61,7 +63,8 @@ pub(super) struct Device {
 impl Device {
     pub(super) fn new(muxer: Muxer<UnixHost>, guest_cid: u64) -> Result<Self> {
         Ok(Self {
-            muxer,
+            muxer: Some(muxer),
+            last: Stats::default(),
             guest_cid,
             started: Instant::now(),
             memory: None,
@@ -73,35 +76,40 @@ impl Device {
     }
 
     pub(super) fn stats(&self) -> Stats {
+        let stats = self.muxer.as_ref().map_or(self.last, Muxer::stats);
         Stats {
             malformed: self.malformed,
-            ..self.muxer.stats()
+            ..stats
         }
+    }
+
+    /// The VM has ended: closes every socket, so that the host's programs see it.
+    pub(super) fn close(&mut self) {
+        self.last = Stats {
+            open: 0,
+            ..self.stats()
+        };
+        self.muxer = None;
     }
 
     /// The descriptor to register for [`HOST_EVENT`].
-    pub(super) fn host_fd(&mut self) -> RawFd {
-        self.muxer.host_mut().as_epoll().as_raw_fd()
+    pub(super) fn host_fd(&mut self) -> Option<RawFd> {
+        Some(self.muxer.as_mut()?.host_mut().as_epoll().as_raw_fd())
     }
 
+    /// One batch; the epoll set stays readable while there are more.
     fn host_events(&mut self) -> Result<()> {
-        let mut events = std::mem::take(&mut self.events);
-        loop {
-            self.muxer.host_mut().events(&mut events)?;
-            if events.is_empty() {
-                break;
-            }
-            for event in &events {
-                match event.token {
-                    Token::LISTENER => self.muxer.accept(),
-                    Token::TIMER | Token::AGAIN => {}
-                    token => self
-                        .muxer
-                        .event(token, event.readable, event.writable, event.hung_up),
-                }
+        let Some(muxer) = self.muxer.as_mut() else {
+            return Ok(());
+        };
+        muxer.host_mut().events(&mut self.events)?;
+        for event in &self.events {
+            match event.token {
+                Token::LISTENER => muxer.accept(),
+                Token::TIMER | Token::AGAIN => {}
+                token => muxer.event(token, event.readable, event.writable, event.hung_up),
             }
         }
-        self.events = events;
         Ok(())
     }
 
@@ -111,7 +119,10 @@ impl Device {
             return Ok(());
         };
         let memory = memory.memory();
-        self.muxer.tick(self.started.elapsed());
+        let Some(muxer) = self.muxer.as_mut() else {
+            return Ok(());
+        };
+        muxer.tick(self.started.elapsed());
         let mut busy = true;
         for _ in 0..ROUNDS {
             let took = self.serve(&mut tx.get_mut(), &memory, Self::take)?;
@@ -121,12 +132,15 @@ impl Device {
                 break;
             }
         }
+        let Some(muxer) = self.muxer.as_mut() else {
+            return Ok(());
+        };
         if busy {
-            self.muxer.host_mut().again()?;
+            muxer.host_mut().again()?;
         }
         let now = self.started.elapsed();
-        let wait = self.muxer.deadline().map(|at| at.saturating_sub(now));
-        self.muxer.host_mut().alarm(wait)
+        let wait = muxer.deadline().map(|at| at.saturating_sub(now));
+        muxer.host_mut().alarm(wait)
     }
 
     /// Lets `each` have descriptor chains of one queue until it declines or a batch is done. Returns whether
@@ -165,11 +179,9 @@ impl Device {
 
     /// A packet of the guest.
     fn take(&mut self, chain: DescriptorChain<Snapshot>, memory: &Snapshot) -> Option<u32> {
-        if self.muxer.pushes_back() {
-            return None;
-        }
+        let muxer = self.muxer.as_mut().filter(|muxer| !muxer.pushes_back())?;
         match read_packet(chain, memory, &mut self.payload) {
-            Some((header, payload)) => self.muxer.from_guest(&header, payload),
+            Some((header, payload)) => muxer.from_guest(&header, payload),
             None => self.malformed += 1,
         }
         Some(0)
@@ -177,9 +189,7 @@ impl Device {
 
     /// A buffer for a packet to the guest.
     fn give(&mut self, chain: DescriptorChain<Snapshot>, memory: &Snapshot) -> Option<u32> {
-        if !self.muxer.has_output() {
-            return None;
-        }
+        let muxer = self.muxer.as_mut().filter(|muxer| muxer.has_output())?;
         let Ok(mut writer) = chain.writer(memory) else {
             self.malformed += 1;
             return Some(0);
@@ -189,7 +199,7 @@ impl Device {
             return Some(0);
         };
         let room = room.min(MAX_PAYLOAD);
-        let header = self.muxer.to_guest(self.payload.get_mut(..room)?)?;
+        let header = muxer.to_guest(self.payload.get_mut(..room)?)?;
         let len = usize::try_from(header.len).unwrap_or(usize::MAX);
         // The writer has the room, so only memory that the guest has taken away can fail; it loses the packet.
         let written = writer

@@ -277,7 +277,11 @@ impl<H: Host> Muxer<H> {
 
     fn packet(&mut self, token: Token, op: Op, header: &Header, payload: &[u8]) {
         self.stats.bytes_from_guest += payload.len() as u64;
-        self.stats.guest_resets += u64::from(op == Op::Rst);
+        let open = self
+            .entries
+            .get(&token)
+            .is_some_and(|entry| entry.conn.phase() == Phase::Open);
+        self.stats.guest_resets += u64::from(op == Op::Rst && open);
         self.with(token, |conn| {
             conn.credit(header.buf_alloc, header.fwd_cnt);
             match op {

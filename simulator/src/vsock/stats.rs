@@ -9,7 +9,7 @@ pub struct Stats {
     pub open: usize,
     /// Packets of the guest that were answered with an RST because nobody listens or no connection fits.
     pub refused: u64,
-    /// Connections that the guest ended with an RST.
+    /// Connections that the guest ended with an RST while they were open.
     pub guest_resets: u64,
     /// Packets dropped for a CID that is neither the guest's nor the parent's.
     pub wrong_cid: u64,

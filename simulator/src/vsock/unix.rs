@@ -107,7 +107,7 @@ impl UnixHost {
         Ok(())
     }
 
-    /// What has happened since the last call; waits for nothing. At most a batch, so ask until it is empty.
+    /// What has happened since the last call; waits for nothing. At most a batch.
     pub(super) fn events(&self, into: &mut Vec<Event>) -> Result<()> {
         let mut raw = Vec::with_capacity(BATCH);
         let now = Timespec {

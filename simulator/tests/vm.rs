@@ -1,0 +1,299 @@
+//! A real guest kernel in QEMU against the backend: boot, addresses, refusals, bulk, crowds, fairness.
+//!
+//! `make e2e` runs these; see `support` for what they need.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed step is a failed test"
+)]
+
+#[path = "../../tests/vsock-guest/src/pattern.rs"]
+mod pattern;
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use abi::boot::{FatalCode, Stage};
+use pattern::Pattern;
+use simulator::enclave::{Enclave, EnclaveError};
+use simulator::record::Milestone;
+use support::{PATIENCE, boot, command, config};
+
+const MIB: usize = 1 << 20;
+
+fn read_all(stream: &mut UnixStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.trim().to_owned()
+}
+
+/// Sends `bytes` of the pattern.
+fn send(mut stream: &UnixStream, bytes: usize, chunk: usize) {
+    let (mut pattern, mut buf, mut left) = (Pattern::default(), vec![0; chunk], bytes);
+    while left > 0 {
+        let part = &mut buf[..chunk.min(left)];
+        pattern.fill(part);
+        stream.write_all(part).unwrap();
+        left -= part.len();
+    }
+}
+
+/// Reads to the end and returns how many bytes of the pattern that was.
+fn receive(mut stream: &UnixStream) -> usize {
+    let (mut pattern, mut buf, mut bytes) = (Pattern::default(), vec![0; 64 * 1024], 0);
+    loop {
+        let n = stream.read(&mut buf).unwrap();
+        if n == 0 {
+            return bytes;
+        }
+        assert!(pattern.check(&buf[..n]), "wrong bytes after {bytes}");
+        bytes += n;
+    }
+}
+
+fn number(answer: &str, key: &str) -> u64 {
+    let found = answer
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    found
+        .unwrap_or_else(|| panic!("no {key} in {answer:?}"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn boots_in_order_and_stops_clean() {
+    let (dir, config) = config("serve");
+    let enclave = boot(&config);
+    let milestones: Vec<_> = enclave.record().milestones().iter().map(|(m, _)| *m).collect();
+    let init = |stage| Milestone::Init(stage);
+    let want = [
+        Milestone::Spawned,
+        Milestone::Kernel,
+        init(Stage::Mounts),
+        Milestone::Heartbeat,
+        init(Stage::Heartbeat),
+        init(Stage::Running),
+    ];
+    assert_eq!(milestones, want);
+    assert_eq!(command(&enclave, "off"), "");
+    enclave.record().wait_for(Milestone::Ended, PATIENCE).unwrap();
+    let (ended, vsock) = enclave.stop().unwrap();
+    assert!(ended.success(), "{ended}");
+    assert_eq!((vsock.malformed, vsock.wrong_cid), (0, 0));
+    assert!(!dir.path().join("vsock.sock").exists());
+}
+
+#[test]
+fn addresses_and_refusals_are_those_of_nitro() {
+    let (_dir, config) = config("serve");
+    let enclave = boot(&config);
+    for cid in [3, 2] {
+        let listener = enclave.listen(7000).unwrap();
+        let waiting = thread::spawn(move || drop(listener.accept().unwrap()));
+        assert_eq!(command(&enclave, &format!("peer {cid} 7000")), cid.to_string());
+        waiting.join().unwrap();
+    }
+    // A socket without a listener is left behind, which must be refused as nothing is.
+    for port in [7000, 7001] {
+        let answer = command(&enclave, &format!("dial {port} 50"));
+        assert_eq!(
+            (number(&answer, "refused"), number(&answer, "other")),
+            (50, 0),
+            "{answer}"
+        );
+        assert!(number(&answer, "longest_us") < 500_000, "{answer}");
+    }
+    let start = Instant::now();
+    let error = enclave.connect(4999).unwrap_err();
+    assert!(
+        matches!(&error, EnclaveError::Connect { source, .. } if source.kind() == ErrorKind::UnexpectedEof)
+    );
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    enclave.stop().unwrap();
+}
+
+#[test]
+fn a_wrong_heartbeat_is_e36() {
+    let (_dir, config) = config("wrong-heartbeat");
+    let error = Enclave::boot(&config, |_| {}).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("init:mounts") && text.contains("E36") && text.contains("0x17"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_fatal_report_names_the_stage() {
+    let (_dir, config) = config("fatal");
+    let error = Enclave::boot(&config, |_| {}).unwrap_err();
+    let EnclaveError::Boot {
+        last,
+        report: Some(report),
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(*last, Milestone::Init(Stage::Mounts));
+    assert_eq!(
+        (report.code, report.stage, report.errno),
+        (FatalCode::NsmAbsent, Stage::Nsm, 2)
+    );
+}
+
+#[test]
+fn a_boot_without_heartbeat_ends_in_time() {
+    let (_dir, mut config) = config("no-heartbeat");
+    config.heartbeat_time = Duration::from_secs(20);
+    let error = Enclave::boot(&config, |_| {}).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("init:running") && text.contains("within 20 s"),
+        "{text}"
+    );
+}
+
+#[test]
+fn bulk_arrives_whole_in_both_directions_at_once() {
+    const BYTES: usize = 200 * MIB;
+    let (_dir, config) = config("serve");
+    let enclave = boot(&config);
+    let before = resident();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sink = enclave.connect(5002).unwrap();
+            send(&sink, BYTES, 100_000);
+            sink.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read_all(&mut sink), format!("{BYTES} ok"));
+        });
+        scope.spawn(|| {
+            let mut source = enclave.connect(5003).unwrap();
+            writeln!(source, "{BYTES}").unwrap();
+            assert_eq!(receive(&source), BYTES);
+        });
+        scope.spawn(|| {
+            let listener = enclave.listen(7002).unwrap();
+            let pushed = scope.spawn(|| command(&enclave, &format!("push 7002 {} 50000", 20 * MIB)));
+            let (mut stream, _) = listener.accept().unwrap();
+            let bytes = receive(&stream);
+            write!(stream, "got {bytes}").unwrap();
+            drop(stream);
+            assert!(pushed.join().unwrap().starts_with(&format!("got {} ", 20 * MIB)));
+        });
+    });
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 32 * MIB, "{grown} bytes more in memory");
+    enclave.stop().unwrap();
+}
+
+/// This process's memory, the backend's included.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[test]
+fn a_slow_reader_stops_its_sender_and_nobody_else() {
+    let (_dir, config) = config("serve");
+    let enclave = boot(&config);
+    // To the guest: nobody reads for five seconds.
+    let slow = enclave.connect(5005).unwrap();
+    slow.set_nonblocking(true).unwrap();
+    let (mut sent, block, start) = (0, [0; 4096], Instant::now());
+    while start.elapsed() < Duration::from_secs(2) {
+        match (&slow).write(&block) {
+            Ok(n) => sent += n,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
+            Err(e) => panic!("{e}"),
+        }
+    }
+    assert!(sent < 2 * MIB, "{sent} bytes are under way");
+    // From the guest: we read nothing.
+    let mut source = enclave.connect(5003).unwrap();
+    writeln!(source, "{}", 4 * MIB).unwrap();
+    let mut echo = enclave.connect(5001).unwrap();
+    for round in 0..20_u8 {
+        echo.write_all(&[round]).unwrap();
+        let mut back = [0];
+        echo.read_exact(&mut back).unwrap();
+        assert_eq!(back, [round]);
+    }
+    assert_eq!(receive(&source), 4 * MIB, "it goes on where it stopped");
+    let stats = enclave.vsock_stats();
+    assert!(stats.bytes_from_guest >= 4 * MIB as u64);
+    enclave.stop().unwrap();
+}
+
+#[test]
+fn a_thousand_connections_at_once_from_either_side() {
+    let (_dir, config) = config("serve");
+    let enclave = boot(&config);
+    let listener = enclave.listen(7003).unwrap();
+    thread::scope(|scope| {
+        let crowd = scope.spawn(|| command(&enclave, "crowd 7003 1000"));
+        let mut streams: Vec<UnixStream> = (0..1000).map(|_| listener.accept().unwrap().0).collect();
+        for stream in &mut streams {
+            let mut word = [0; 8];
+            stream.read_exact(&mut word).unwrap();
+            stream.write_all(&word).unwrap();
+        }
+        assert_eq!(crowd.join().unwrap(), "good=1000");
+    });
+    let mut streams: Vec<_> = (0..1000).map(|_| enclave.connect(5001).unwrap()).collect();
+    for (at, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&at.to_le_bytes()).unwrap();
+    }
+    for (at, stream) in streams.iter_mut().enumerate() {
+        let mut word = [0; 8];
+        stream.read_exact(&mut word).unwrap();
+        assert_eq!(word, at.to_le_bytes());
+    }
+    assert!(enclave.vsock_stats().open >= 1000);
+    drop(streams);
+    let start = Instant::now();
+    while enclave.vsock_stats().open > 1 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", enclave.vsock_stats());
+        thread::sleep(Duration::from_millis(20));
+    }
+    enclave.stop().unwrap();
+}
+
+/// What Linux 6.12.92 and later would end with a reset if the packets were not counted; see ADR 0004.
+#[test]
+fn a_flood_of_small_writes_is_not_reset() {
+    const BYTES: usize = 2 * MIB;
+    let (_dir, mut config) = config("serve");
+    config.limits.payload = 100;
+    let enclave = boot(&config);
+    let mut slow = enclave.connect(5005).unwrap();
+    send(&slow, BYTES, 100);
+    slow.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut slow), format!("{BYTES} ok"));
+    assert_eq!(enclave.vsock_stats().guest_resets, 0);
+    enclave.stop().unwrap();
+}
+
+/// Every packet of the guest provokes a reply, from several threads, while bulk goes the other way.
+#[test]
+fn a_storm_of_refusals_does_not_stall() {
+    let (_dir, config) = config("serve");
+    let enclave = boot(&config);
+    thread::scope(|scope| {
+        let storm = scope.spawn(|| command(&enclave, "storm 1 500 8"));
+        let mut sink = enclave.connect(5002).unwrap();
+        send(&sink, 20 * MIB, 64 * 1024);
+        sink.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&mut sink), format!("{} ok", 20 * MIB));
+        let answer = storm.join().unwrap();
+        assert_eq!(answer.matches("refused=500 other=0").count(), 8, "{answer}");
+    });
+    enclave.stop().unwrap();
+}
