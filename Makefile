@@ -6,7 +6,7 @@ MANIFEST := rootfs/$(IMAGE)/image.toml
 CARGO ?= cargo
 EIF_BUILDER := target/tool/eif-builder
 SIMULATOR := target/tool/simulator
-RECIPE = $(EIF_BUILDER) recipe --print-path
+RECIPE = $(EIF_BUILDER) recipe
 # Every manifest that has a lock beside it.
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
@@ -26,11 +26,11 @@ eif: tools ## Build out/$(IMAGE).eif and print its PCRs (IMAGE=native)
 	@$(EIF_BUILDER) build $(MANIFEST) --out out
 
 emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
-	@$(RECIPE) reproducible/emulator
+	@$(RECIPE) emulator
 
 run: eif ## Boot the image in the simulator and show its console until Ctrl-C
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
-	@$(SIMULATOR) run --emulator "$$($(RECIPE) reproducible/emulator)" out/$(IMAGE).eif
+	@$(SIMULATOR) run --emulator "$$($(RECIPE) emulator)" out/$(IMAGE).eif
 
 unit: deps ## Tests that need no enclave
 	$(CARGO) test --locked --workspace --exclude bench-attest --exclude e2e --exclude simulator --exclude differential

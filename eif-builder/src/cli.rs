@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "the texts are shown as they are by --help")]
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,10 +22,20 @@ pub struct Cli {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Build an image from its manifest and lock, and print its PCRs.
+    ///
+    /// Fetches what the lock names and the store lacks, compiles in the build root (no root rights, no network),
+    /// and writes OUT/NAME.eif, OUT/NAME.pcrs.json and OUT/NAME.kms-key-policy.json. With nothing changed it is done
+    /// in a moment.
+    Build(BuildArgs),
     /// Resolve the inputs of manifests from the signed Debian index and write their locks.
     Lock(LockArgs),
+    /// Build a recipe of reproducible/ and print where its result is.
+    Recipe(RecipeArgs),
     /// Put an image together from your own parts, with the flags of AWS's eif_build.
     Assemble(AssembleArgs),
+    /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
+    Describe(DescribeArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -40,10 +51,7 @@ pub struct StoreArgs {
     pub store: Option<PathBuf>,
     /// Compile with this many jobs [default: one per CPU]. Changes no byte of the result
     #[arg(long, value_name = "N")]
-    pub jobs: Option<usize>,
-    /// Fetch nothing; fail when an input is not in the store
-    #[arg(long)]
-    pub offline: bool,
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// `build`
@@ -61,12 +69,20 @@ pub struct BuildArgs {
     /// With --kernel: its nsm.ko, when the NSM driver is a module
     #[arg(long, value_name = "FILE", requires = "kernel")]
     pub nsm_module: Option<PathBuf>,
+    /// Take this file for a locked download instead of fetching it; its SHA-256 is checked all the same
+    #[arg(long = "download", value_name = "NAME=FILE", value_parser = named_file)]
+    pub downloads: Vec<(String, PathBuf)>,
     /// Print the measurements as JSON
     #[arg(long)]
     pub json: bool,
     /// Where things are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), &'static str> {
+    let (name, file) = text.split_once('=').ok_or("expected NAME=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(file)))
 }
 
 /// `lock`
@@ -83,15 +99,29 @@ pub struct LockArgs {
     pub store: StoreArgs,
 }
 
+/// What `reproducible/` describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecipeName {
+    /// The root that everything measured is compiled in
+    BuildRoot,
+    /// The kernel: bzImage, config, version
+    Kernel,
+    /// QEMU with the Nitro Enclave machine, for the simulator
+    Emulator,
+}
+
 /// `recipe`
 #[derive(Clone, Debug, Args)]
 pub struct RecipeArgs {
-    /// The recipe's folder, for example reproducible/kernel
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// Print the path of the result and nothing else
+    /// Which one
+    #[arg(value_enum)]
+    pub recipe: RecipeName,
+    /// A folder in the source tree
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub tree: PathBuf,
+    /// Print JSON
     #[arg(long)]
-    pub print_path: bool,
+    pub json: bool,
     /// Where things are kept.
     #[command(flatten)]
     pub store: StoreArgs,

@@ -2,6 +2,8 @@
 
 mod assemble;
 mod attest;
+mod build;
+mod describe;
 mod lock;
 mod policy;
 
@@ -35,6 +37,9 @@ pub enum Outcome {
 /// Whatever failed, with the step it failed in; the exit code is then [`Outcome::Failed`].
 pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match command {
+        Command::Build(args) => build::build(args, host, out),
+        Command::Recipe(args) => build::recipe(args, host, out),
+        Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, out),
         Command::Policy(args) => policy::run(args, out),

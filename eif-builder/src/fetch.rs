@@ -62,6 +62,9 @@ pub enum FetchError {
     /// Files that no source gave as locked.
     #[error("{}", summary(.0))]
     Failed(Vec<Failure>),
+    /// Inputs that are not in the store, where nothing may be fetched.
+    #[error("not in the store, and fetching is not allowed:{}", .0.iter().map(|l| format!("\n  {l}")).collect::<Vec<_>>().concat())]
+    Offline(Vec<String>),
     /// A recipe asks for an input that was not among those fetched.
     #[error("the input with sha256 {0} was not fetched")]
     NotFetched(Sha256),
@@ -106,6 +109,21 @@ fn summary(failures: &[Failure]) -> String {
 }
 
 impl Blobs {
+    /// The inputs as the store has them, checked. Fetches nothing.
+    ///
+    /// # Errors
+    /// [`FetchError::Offline`] with all that are missing.
+    pub fn from_store<'i>(
+        store: &Store,
+        inputs: impl IntoIterator<Item = Input<'i>>,
+    ) -> Result<Self, FetchError> {
+        let (blobs, missing) = present(store, inputs)?;
+        if missing.is_empty() {
+            return Ok(Self(blobs));
+        }
+        Err(FetchError::Offline(missing.iter().map(Input::label).collect()))
+    }
+
     /// The blob with this digest.
     ///
     /// # Errors
@@ -125,18 +143,7 @@ impl Fetcher<'_> {
         store: &Store,
         inputs: impl IntoIterator<Item = Input<'i>>,
     ) -> Result<Blobs, FetchError> {
-        let mut blobs = BTreeMap::new();
-        let mut missing: Vec<Input<'_>> = Vec::new();
-        for input in inputs {
-            let wanted = |other: &Input<'_>| other.sha256() == input.sha256();
-            if blobs.contains_key(&input.sha256()) || missing.iter().any(wanted) {
-                continue;
-            }
-            match store.blob(input.sha256(), input.size())? {
-                Some(blob) => drop(blobs.insert(input.sha256(), blob)),
-                None => missing.push(input),
-            }
-        }
+        let (mut blobs, mut missing) = present(store, inputs)?;
         if missing.is_empty() {
             return Ok(Blobs(blobs));
         }
@@ -255,6 +262,28 @@ impl Fetcher<'_> {
             no_mirror: archive.and_then(|a| self.mirrors.of(a).err()),
         })))
     }
+}
+
+type Present<'i> = (BTreeMap<Sha256, VerifiedBlob>, Vec<Input<'i>>);
+
+/// Parts the inputs into those that the store has and those that it has not, each once.
+fn present<'i>(
+    store: &Store,
+    inputs: impl IntoIterator<Item = Input<'i>>,
+) -> Result<Present<'i>, StoreError> {
+    let mut blobs = BTreeMap::new();
+    let mut missing: BTreeMap<Sha256, Input<'i>> = BTreeMap::new();
+    for input in inputs {
+        let sha256 = input.sha256();
+        if blobs.contains_key(&sha256) || missing.contains_key(&sha256) {
+            continue;
+        }
+        match store.blob(sha256, input.size())? {
+            Some(blob) => drop(blobs.insert(sha256, blob)),
+            None => drop(missing.insert(sha256, input)),
+        }
+    }
+    Ok((blobs, missing.into_values().collect()))
 }
 
 impl fmt::Debug for Fetcher<'_> {

@@ -30,6 +30,8 @@ pub struct Host {
     pub etc: PathBuf,
     /// The cargo that vendors crates: CARGO, or `cargo` of PATH.
     pub cargo: PathBuf,
+    /// Where that cargo keeps what it downloads: `CARGO_HOME`, or `.cargo` at home.
+    pub cargo_home: Option<PathBuf>,
 }
 
 impl Host {
@@ -41,9 +43,10 @@ impl Host {
         let cache = value("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
-        let home = value("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        let home = value("HOME").map(PathBuf::from);
+        let home_cache = home.as_ref().map(|home| home.join(".cache"));
         Self {
-            store: cache.or(home).map(|cache| cache.join("nitro-web3signer")),
+            store: cache.or(home_cache).map(|cache| cache.join("nitro-web3signer")),
             exe,
             cpus: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             now,
@@ -62,6 +65,9 @@ impl Host {
             },
             etc: PathBuf::from("/etc"),
             cargo: value("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
+            cargo_home: value("CARGO_HOME")
+                .map(PathBuf::from)
+                .or_else(|| home.map(|home| home.join(".cargo"))),
         }
     }
 }

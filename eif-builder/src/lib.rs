@@ -24,6 +24,7 @@
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
+//! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
 
 pub mod assemble;
@@ -48,6 +49,7 @@ pub mod lock_cmd;
 pub mod manifest;
 pub mod mirror;
 pub mod part;
+pub mod pipeline;
 pub mod policy;
 pub mod ramdisk;
 pub mod recipes;

@@ -113,14 +113,10 @@ pub struct Manifest {
     pub memory_bytes: u64,
     /// CPUs for the EIF header.
     pub cpus: u64,
-    /// Folder of the kernel's recipe, from the top of the source tree.
-    pub kernel_recipe: PathBuf,
     /// The kernel's command line.
     pub command_line: String,
     /// Level for the ramdisks, within [`ZSTD_LEVELS`].
     pub zstd_level: i32,
-    /// Folder of the build root's manifest, from the top of the source tree.
-    pub build_root: PathBuf,
     /// What the lock beside the manifest must answer.
     pub inputs: Request,
     /// Which packaged files enter.
@@ -243,10 +239,8 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         version: image.version,
         memory_bytes: image.memory_bytes,
         cpus: raw.image.cpus,
-        kernel_recipe: source_path("kernel.recipe", &raw.kernel.recipe)?,
         command_line: raw.kernel.command_line,
         zstd_level: raw.ramdisk.zstd_level,
-        build_root: source_path("build.root", &raw.build.root)?,
         inputs: raw.inputs,
         filter: Filter {
             keep: raw

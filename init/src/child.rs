@@ -33,12 +33,10 @@ pub trait Confine {
     fn say(&mut self, line: &str);
     /// Reads a file of at most `max` bytes; a longer one is an error.
     fn read_file(&mut self, path: &str, max: usize) -> Result<Vec<u8>>;
-    /// Moves the request socket from descriptor 0 to 3, where it stays open across exec.
-    fn keep_channel(&mut self) -> Result<()>;
     /// Makes descriptor 0 `/dev/null`.
     fn null_stdin(&mut self) -> Result<()>;
-    /// Fails unless exactly the descriptors 0, 1, 2 (and 3 with `channel`) stay open across exec.
-    fn check_descriptors(&mut self, channel: bool) -> Result<()>;
+    /// Fails unless exactly the descriptors 0, 1 and 2 stay open across exec.
+    fn check_descriptors(&mut self) -> Result<()>;
     /// Unblocks all signals: PID 1 blocks SIGCHLD, and a mask passes through exec.
     fn unblock_signals(&mut self) -> Result<()>;
     /// Sets the OOM score adjustment.
@@ -117,11 +115,11 @@ fn find(system: &mut dyn Confine, number: &str) -> core::result::Result<Service,
 }
 
 fn confine(system: &mut dyn Confine, service: &Service) -> core::result::Result<(), Failure> {
-    if service.channel {
-        step("keep-channel", system.keep_channel())?;
+    // The request socket comes as descriptor 0, and stays there for the one service that the table gives it to.
+    if !service.channel {
+        step("null-stdin", system.null_stdin())?;
     }
-    step("null-stdin", system.null_stdin())?;
-    step("descriptors", system.check_descriptors(service.channel))?;
+    step("descriptors", system.check_descriptors())?;
     step("signals", system.unblock_signals())?;
     step("oom-score-adj", system.set_oom_score_adj(service.oom_score_adj))?;
     for (&resource, &limit) in &service.rlimits {

@@ -17,7 +17,7 @@ use abi::boot::FatalReport;
 use thiserror::Error;
 
 use crate::emulator::Emulator;
-use crate::guard::{Guard, GuardError, Output};
+use crate::guard::{Guard, GuardError, Killer, Output};
 use crate::heartbeat;
 use crate::image::{ImageError, Wanted};
 use crate::parent::Parent;
@@ -26,6 +26,11 @@ use crate::record::{Milestone, Record};
 use crate::vsock::backend::{Backend, BackendError, listen_port};
 use crate::vsock::muxer::Limits;
 use crate::vsock::stats::Stats;
+
+/// How long the emulator may live on after its guest's kernel.
+const STOP_TIME: Duration = Duration::from_secs(8);
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Longest console line, in bytes; a longer one is cut into several.
 const MAX_LINE: u64 = 4096;
@@ -160,7 +165,7 @@ impl Enclave {
         let words = config.emulator.command(machine.arguments());
         let (guard, output) = Guard::start(&config.launcher, &words)?;
         record.pass(Milestone::Spawned);
-        let readers = watch(output, &record).map_err(EnclaveError::Watch)?;
+        let readers = watch(output, &record, guard.killer()?).map_err(EnclaveError::Watch)?;
         Ok(Self {
             record,
             dir: config.dir.clone(),
@@ -309,10 +314,19 @@ pub fn connect(socket: &Path, port: u32) -> io::Result<UnixStream> {
     }
 }
 
-/// Reads the emulator's output into the record until it ends.
-fn watch(output: Output, record: &Arc<Record>) -> io::Result<Vec<JoinHandle<()>>> {
+/// Reads the emulator's output into the record until it ends, which it does soon after its guest's kernel.
+fn watch(output: Output, record: &Arc<Record>, killer: Killer) -> io::Result<Vec<JoinHandle<()>>> {
     let (console, emulator) = (Arc::clone(record), Arc::clone(record));
     let mut readers = Vec::new();
+    let stopping = Arc::clone(record);
+    let body = move || {
+        // Nothing before the end of the enclave ends this wait.
+        while !stopping.wait_stopped(HOUR) {}
+        if stopping.wait_for(Milestone::Ended, STOP_TIME).is_none() && killer.kill().is_ok() {
+            stopping.emulator("the machine has stopped but its emulator has not ended: killed");
+        }
+    };
+    readers.push(thread::Builder::new().name("stopping".into()).spawn(body)?);
     let stderr = thread::Builder::new().name("emulator".into());
     let body = move || lines(output.stderr, |line| emulator.emulator(line));
     let stderr = stderr.spawn(body)?;

@@ -99,6 +99,14 @@ impl Guard {
         ))
     }
 
+    /// Something that can end this child later, and never another process.
+    ///
+    /// # Errors
+    /// [`GuardError::End`] when descriptors are lacking.
+    pub fn killer(&self) -> Result<Killer, GuardError> {
+        self.pidfd.try_clone().map(Killer).map_err(GuardError::End)
+    }
+
     /// Whether it has ended by itself.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -117,13 +125,31 @@ impl Guard {
         let Some(thread) = self.thread.take() else {
             return Ok(None);
         };
-        match rustix::process::pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL) {
-            // It has ended already.
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(e) => return Err(GuardError::End(e.into())),
-        }
+        kill(&self.pidfd)?;
         let status = thread.join().map_err(|_| GuardError::Panicked)?;
         status.map(Some).map_err(GuardError::End)
+    }
+}
+
+/// Ends one child, see [`Guard::killer`].
+#[derive(Debug)]
+pub struct Killer(OwnedFd);
+
+impl Killer {
+    /// Kills the child, unless it has ended.
+    ///
+    /// # Errors
+    /// [`GuardError::End`].
+    pub fn kill(&self) -> Result<(), GuardError> {
+        kill(&self.0)
+    }
+}
+
+fn kill(pidfd: &OwnedFd) -> Result<(), GuardError> {
+    match rustix::process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL) {
+        // It has ended already.
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(e) => Err(GuardError::End(e.into())),
     }
 }
 

@@ -17,6 +17,14 @@ pub const MAX_LINES: usize = 20_000;
 /// asks the NSM hangs from then on, so such a boot is tried again.
 const NSM_RACE: &str = "Expected response buffer after request buffer in virtqueue";
 
+/// What the kernel prints last when the guest is to end. QEMU then ends as well, but not always: the machine has no
+/// keyboard controller to reset it, and the kernel's other ways now and then leave a processor spinning.
+const LAST_WORDS: [&str; 3] = [
+    "reboot: machine restart",
+    "reboot: System halted",
+    "reboot: Power down",
+];
+
 /// A point in an enclave's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -29,6 +37,8 @@ pub enum Milestone {
     Init(Stage),
     /// The heartbeat was answered: what nitro-cli waits for.
     Heartbeat,
+    /// The kernel has stopped the machine.
+    Stopped,
     /// The emulator has ended.
     Ended,
 }
@@ -40,6 +50,7 @@ impl fmt::Display for Milestone {
             Self::Kernel => f.write_str("kernel"),
             Self::Init(stage) => write!(f, "init:{stage}"),
             Self::Heartbeat => f.write_str("heartbeat"),
+            Self::Stopped => f.write_str("stopped"),
             Self::Ended => f.write_str("ended"),
         }
     }
@@ -112,7 +123,11 @@ impl Record {
             self.pass(Milestone::Kernel);
         }
         let event = Event::parse(&line).ok();
+        let stopped = line.starts_with('[') && LAST_WORDS.iter().any(|words| line.ends_with(words));
         self.add(|_, _| Some(News::Console(line)));
+        if stopped {
+            self.pass(Milestone::Stopped);
+        }
         if let Some(event) = event.filter(|e| matches!(e.kind, Kind::Ok | Kind::Skipped)) {
             self.pass(Milestone::Init(event.stage));
         }
@@ -211,6 +226,16 @@ impl Record {
         time_of(&self.wait(limit, settled), milestone)
     }
 
+    /// Waits until the machine has stopped or the emulator has ended; `false` when `limit` was over first.
+    pub(crate) fn wait_stopped(&self, limit: Duration) -> bool {
+        let stopped = |inner: &Inner| {
+            [Milestone::Stopped, Milestone::Ended]
+                .iter()
+                .any(|m| time_of(inner, *m).is_some())
+        };
+        stopped(&self.wait(limit, stopped))
+    }
+
     fn add(&self, change: impl FnOnce(&mut Inner, Duration) -> Option<News>) {
         let mut inner = self.lock();
         let at = self.start.elapsed();
@@ -263,6 +288,16 @@ mod tests {
         assert_eq!(passed, ["kernel", "init:mounts"]);
         assert_eq!(record.console_lines().len(), 6);
         assert_eq!(record.console_lines()[0], "SeaBIOS (version x)");
+    }
+
+    #[test]
+    fn the_kernels_last_words_are_a_milestone() {
+        let record = Record::default();
+        record.console("service: reboot: Power down");
+        record.console("[    1.0] reboot: Power down on request");
+        assert_eq!(record.passed(Milestone::Stopped), None);
+        record.console("[    5.876290] reboot: machine restart");
+        assert!(record.passed(Milestone::Stopped).is_some());
     }
 
     #[test]

@@ -21,8 +21,6 @@ pub struct RawManifest {
     pub kernel: RawKernel,
     /// Required.
     pub ramdisk: RawRamdisk,
-    /// Required: what the static programs are compiled in.
-    pub build: RawBuild,
     /// Required; may be empty. Debian packages and downloads, as `eif-builder lock` reads them.
     pub inputs: Request,
     /// Required: settings of PID 1.
@@ -79,8 +77,6 @@ pub struct RawImage {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawKernel {
-    /// Required: folder of the kernel's recipe, from the top of the source tree.
-    pub recipe: String,
     /// Required.
     pub command_line: String,
 }
@@ -91,14 +87,6 @@ pub struct RawKernel {
 pub struct RawRamdisk {
     /// Required: 1 to 19.
     pub zstd_level: i32,
-}
-
-/// `[build]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawBuild {
-    /// Required: folder of the build root's manifest, from the top of the source tree.
-    pub root: String,
 }
 
 /// `[init]`

@@ -13,12 +13,9 @@ architecture = "x86_64"
 memory_mib = 256
 cpus = 2
 [kernel]
-recipe = "reproducible/kernel"
 command_line = "console=ttyS0"
 [ramdisk]
 zstd_level = 3
-[build]
-root = "reproducible/buildroot"
 [inputs]
 suite = "trixie"
 [packages]

@@ -406,3 +406,19 @@ fn unusable_settings_are_errors() {
     };
     Http::new(&proxy).unwrap_err();
 }
+
+#[test]
+fn offline_only_the_store_is_asked_and_all_that_is_missing_is_named() {
+    let (have, gone) = (package("aa", b"a"), [package("cc", b"c"), package("bb", b"b")]);
+    let server = Server::files(vec![("/pool/aa.deb".into(), b"a".to_vec())]);
+    let setup = Setup::new(&[&server], None);
+    setup.fetch(&[Input::Package(&have)]).unwrap();
+    Blobs::from_store(&setup.store, [Input::Package(&have)]).unwrap();
+    let inputs = [&have, &gone[0], &gone[1]].map(Input::Package);
+    let text = Blobs::from_store(&setup.store, inputs).unwrap_err().to_string();
+    assert!(
+        text.contains("bb 1:2.0") && text.contains("cc 1:2.0") && !text.contains("aa"),
+        "{text}"
+    );
+    assert_eq!(server.requests().len(), 1);
+}

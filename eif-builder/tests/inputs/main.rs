@@ -19,3 +19,4 @@ mod release;
 mod server;
 mod signature;
 mod snapshot;
+mod tls;

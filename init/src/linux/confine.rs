@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::signal::SigSet;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
-use rustix::io::FdFlags;
 use rustix::process::Rlimit;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use seccompiler::sock_filter;
@@ -19,8 +17,6 @@ use super::{files, time};
 use crate::child::Confine;
 use crate::system::{Errno, Result};
 
-/// The descriptor that the request socket ends up at.
-const CHANNEL: i32 = 3;
 /// `O_CLOEXEC` in the flags that `/proc/self/fdinfo` shows (octal).
 const CLOEXEC: u32 = 0o2_000_000;
 /// "Bad file descriptor".
@@ -45,26 +41,13 @@ impl Confine for Process {
         files::read(path, max)
     }
 
-    fn keep_channel(&mut self) -> Result<()> {
-        let channel = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), CHANNEL)?;
-        // A lower number that is taken means that something else is open.
-        if channel.as_raw_fd() != CHANNEL {
-            return Err(BAD_DESCRIPTOR);
-        }
-        rustix::io::fcntl_setfd(&channel, FdFlags::empty())?;
-        // Owned by the service from here on.
-        let _kept_open = channel.into_raw_fd();
-        Ok(())
-    }
-
     fn null_stdin(&mut self) -> Result<()> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         Ok(rustix::stdio::dup2_stdin(&null)?)
     }
 
-    fn check_descriptors(&mut self, channel: bool) -> Result<()> {
-        let expected: &[i32] = if channel { &[0, 1, 2, CHANNEL] } else { &[0, 1, 2] };
-        if open_across_exec()? == expected.iter().copied().collect() {
+    fn check_descriptors(&mut self) -> Result<()> {
+        if open_across_exec()? == [0, 1, 2].into() {
             Ok(())
         } else {
             Err(BAD_DESCRIPTOR)
@@ -256,6 +239,6 @@ mod tests {
             "{open:?}"
         );
         assert!(!open.contains(&closed.as_raw_fd()), "{open:?}");
-        assert_eq!(Process.check_descriptors(false), Err(BAD_DESCRIPTOR));
+        assert_eq!(Process.check_descriptors(), Err(BAD_DESCRIPTOR));
     }
 }

@@ -45,14 +45,11 @@ impl Confine for Recorder {
         self.call(format!("read {path}"))?;
         self.table.clone().ok_or(Errno::NOT_FOUND)
     }
-    fn keep_channel(&mut self) -> Result<()> {
-        self.call("keep-channel".to_owned())
-    }
     fn null_stdin(&mut self) -> Result<()> {
         self.call("null-stdin".to_owned())
     }
-    fn check_descriptors(&mut self, channel: bool) -> Result<()> {
-        self.call(format!("check-descriptors channel={channel}"))
+    fn check_descriptors(&mut self) -> Result<()> {
+        self.call("check-descriptors".to_owned())
     }
     fn unblock_signals(&mut self) -> Result<()> {
         self.call("unblock-signals".to_owned())
@@ -126,9 +123,7 @@ fn full() -> Table {
 
 const STEPS: &[(&str, &str)] = &[
     ("read /etc/nitro/services", "read-table"),
-    ("keep-channel", "keep-channel"),
-    ("null-stdin", "null-stdin"),
-    ("check-descriptors channel=true", "descriptors"),
+    ("check-descriptors", "descriptors"),
     ("unblock-signals", "signals"),
     ("oom -500", "oom-score-adj"),
     ("limit Core 8/8", "limits"),
@@ -191,12 +186,8 @@ fn a_plain_service_has_no_channel_and_no_filter() {
     let mut recorder = Recorder::new(&full());
     exec(&mut recorder, "0");
     let with = |start: &str| recorder.calls.iter().find(|call| call.starts_with(start));
-    assert_eq!(with("keep-channel"), None);
+    assert_eq!(with("null-stdin").unwrap(), "null-stdin");
     assert_eq!(with("filter"), None);
-    assert_eq!(
-        with("check-descriptors").unwrap(),
-        "check-descriptors channel=false"
-    );
     assert_eq!(with("secure-bits").unwrap(), "secure-bits ambient=false");
     assert_eq!(with("no-new-privs").unwrap(), "no-new-privs");
 }

@@ -177,6 +177,17 @@ pub(crate) fn command(enclave: &Enclave, line: &str) -> String {
     answer.trim().to_owned()
 }
 
+/// The number behind `key=` in a line of the guest.
+pub(crate) fn number(answer: &str, key: &str) -> u64 {
+    let found = answer
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    found
+        .unwrap_or_else(|| panic!("no {key} in {answer:?}"))
+        .parse()
+        .unwrap()
+}
+
 /// Tests hold both ends of many connections in one process.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
