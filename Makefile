@@ -11,7 +11,7 @@ RECIPE = $(EIF_BUILDER) recipe
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools e2e unit deps clean
+.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,20 +28,23 @@ eif: tools ## Build out/$(IMAGE).eif and print its PCRs (IMAGE=native)
 emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
 	@$(RECIPE) emulator
 
-run: eif ## Boot the image in the simulator and show its console until Ctrl-C
-	@$(CARGO) build --quiet --locked --profile tool --package simulator
+run: eif simulator ## Boot the image in the simulator and show its console until Ctrl-C
 	@$(SIMULATOR) run --emulator "$$($(RECIPE) emulator)" out/$(IMAGE).eif
 
+simulator: deps
+	@$(CARGO) build --quiet --locked --profile tool --package simulator
+
 unit: deps ## Tests that need no enclave
-	$(CARGO) test --locked --workspace --exclude bench-attest --exclude e2e --exclude simulator --exclude differential
+	$(CARGO) test --locked --workspace --exclude bench-attest --exclude differential --exclude e2e --exclude simulator
 	$(CARGO) test --locked --package simulator --lib --bins
-	$(CARGO) test --locked --package differential
 
-e2e: eif ## Tests that boot enclaves in the simulator
-	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
+e2e: eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
+	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
 
-test: unit e2e ## All tests
+# One call, so that everything is compiled once.
+test: eif simulator ## All tests
+	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest
 
 check: deps ## Format, lints, documentation, locks, shell scripts, repository rules
 	$(CARGO) fmt --all -- --check

@@ -27,7 +27,7 @@ strip --strip-all -o /out/bin/qemu-system-x86_64 qemu-system-x86_64
 
 # The loader says which libraries it maps; they travel along, with the loader itself.
 loader=/lib64/ld-linux-x86-64.so.2
-"$loader" --list qemu-system-x86_64 >libraries
+"$loader" --list ./qemu-system-x86_64 >libraries
 awk '$2 == "=>" { print $3 }' libraries | while read -r library; do
     cp --dereference "$library" /out/lib/
 done
