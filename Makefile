@@ -6,12 +6,12 @@ MANIFEST := rootfs/$(IMAGE)/image.toml
 CARGO ?= cargo
 EIF_BUILDER := target/tool/eif-builder
 SIMULATOR := target/tool/simulator
-RECIPE = $(EIF_BUILDER) recipe --print-path
+RECIPE = $(EIF_BUILDER) recipe
 # Every manifest that has a lock beside it.
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools e2e unit deps clean
+.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,22 +26,25 @@ eif: tools ## Build out/$(IMAGE).eif and print its PCRs (IMAGE=native)
 	@$(EIF_BUILDER) build $(MANIFEST) --out out
 
 emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
-	@$(RECIPE) reproducible/emulator
+	@$(RECIPE) emulator
 
-run: eif ## Boot the image in the simulator and show its console until Ctrl-C
+run: eif simulator ## Boot the image in the simulator and show its console until Ctrl-C
+	@$(SIMULATOR) run --emulator "$$($(RECIPE) emulator)" out/$(IMAGE).eif
+
+simulator: deps
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
-	@$(SIMULATOR) run --emulator "$$($(RECIPE) reproducible/emulator)" out/$(IMAGE).eif
 
 unit: deps ## Tests that need no enclave
-	$(CARGO) test --locked --workspace --exclude e2e --exclude simulator --exclude differential
+	$(CARGO) test --locked --workspace --exclude bench-attest --exclude differential --exclude e2e --exclude simulator
 	$(CARGO) test --locked --package simulator --lib --bins
-	$(CARGO) test --locked --package differential
 
-e2e: eif ## Tests that boot enclaves in the simulator
-	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
+e2e: eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
+	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
 
-test: unit e2e ## All tests
+# One call, so that everything is compiled once.
+test: eif simulator ## All tests
+	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest
 
 check: deps ## Format, lints, documentation, locks, shell scripts, repository rules
 	$(CARGO) fmt --all -- --check
@@ -50,8 +53,10 @@ check: deps ## Format, lints, documentation, locks, shell scripts, repository ru
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	$(MAKE) --no-print-directory lock-check
 
-bench: tools ## Ratios to named peers, measured in one run
+bench: eif simulator ## Ratios to named peers, sizes and times, measured in one run
+	python3 bench/image.py $(EIF_BUILDER) $(SIMULATOR) "$$($(RECIPE) emulator)"
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
+	$(CARGO) run --quiet --locked --release --package bench-attest
 
 lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
 	@$(EIF_BUILDER) lock $(LOCKED)

@@ -5,10 +5,11 @@ set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 eif_builder=$top/target/tool/eif-builder
-NITRO_EMULATOR_DIR=$("$eif_builder" recipe --print-path "$top/reproducible/emulator")
-NITRO_KERNEL_DIR=$("$eif_builder" recipe --print-path "$top/reproducible/kernel")
+NITRO_EMULATOR_DIR=$("$eif_builder" recipe emulator --tree "$top")
+NITRO_KERNEL_DIR=$("$eif_builder" recipe kernel --tree "$top")
 export NITRO_EMULATOR_DIR NITRO_KERNEL_DIR
 export NITRO_TEST_KERNEL=$NITRO_KERNEL_DIR/bzImage
 export NITRO_EIF_BUILDER=$eif_builder
+export NITRO_SIMULATOR=$top/target/tool/simulator
 export NITRO_OUT_DIR=$top/out
 exec "$@"

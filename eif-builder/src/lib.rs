@@ -5,15 +5,58 @@
 //!
 //! - [`digest`]: SHA-256 values
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
+//! - [`request`]: the `[inputs]` of a manifest; [`lock`]: what they stand for, byte for byte
+//! - [`compression`]: bounded unpacking of gzip, xz and zstd
+//! - [`unpack`]: entries of Debian packages and tarballs
+//! - [`debian`]: what Debian publishes about its packages
+//! - [`mirror`], [`fetch`]: from a lock to checked bytes in the store
+//! - [`suite`], [`lock_cmd`]: from a request to a new lock
 //! - [`tree`]: a root file system in memory; [`cpio`]: its canonical archive; [`ramdisk`]: which tree goes where
+//! - [`manifest`]: what is in an image and how it starts; [`rootfs`]: its root; [`mod@image`]: its EIF and measurements
 //! - [`enter`]: one command inside an extracted root, without root rights and without network
+//! - [`listing`]: what is in a folder; [`part`]: a cached build step from inputs to outputs
+//! - [`cpio_read`]: listing an archive that anyone may have written; [`initramfs`]: listing a ramdisk of such archives
+//! - [`root`]: a lock's packages as an extracted root
+//! - [`crates`]: static programs of this workspace as parts
+//! - [`recipes`]: the build root, the kernel and the emulator
+//! - [`assemble`]: kernel, command line and ramdisks to an image file
+//! - [`describe`]: what any image holds, as text and JSON
 //! - [`policy`]: measurements and names to the text of a KMS key policy
+//! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
+//! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
+//! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
 
+pub mod assemble;
+pub mod attest;
+pub mod cli;
+pub mod commands;
+pub mod compression;
 pub mod cpio;
+pub mod cpio_read;
+pub mod crates;
+pub mod debian;
+pub mod describe;
 pub mod digest;
 pub mod enter;
+pub mod fetch;
+pub mod host;
+pub mod image;
+pub mod initramfs;
+pub mod listing;
+pub mod lock;
+pub mod lock_cmd;
+pub mod manifest;
+pub mod mirror;
+pub mod part;
+pub mod pipeline;
 pub mod policy;
 pub mod ramdisk;
+pub mod recipes;
+pub mod request;
+pub mod root;
+pub mod rootfs;
 pub mod store;
+pub mod suite;
 pub mod tree;
+pub mod unpack;

@@ -14,7 +14,8 @@ pub const MAX_PATH_BYTES: usize = 4000;
 /// An absolute, normalised path in a tree: starts with `/`, no empty, `.` or `..` component, no NUL.
 ///
 /// The root itself is not a `TreePath`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct TreePath(String);
 
 /// Why a text is not a [`TreePath`].

@@ -136,18 +136,22 @@ fn the_exit_status_comes_back() {
     }
 }
 
+type Break = fn(&mut Job);
+
 #[test]
 fn faults_name_the_path() {
     let (dir, good) = job("true");
-    let broken: [(&str, fn(&mut Job)); 4] = [
+    let broken: &[(&str, Break)] = &[
         ("/nonexistent/root", |job| job.root = "/nonexistent/root".into()),
         ("/nonexistent/in", |job| {
-            job.binds[1].host = "/nonexistent/in".into()
+            job.binds[1].host = "/nonexistent/in".into();
         }),
         ("/out/../usr", |job| {
-            job.binds[1].inside = "/out/../usr".to_owned()
+            job.binds[1].inside = "/out/../usr".to_owned();
         }),
-        ("/usr/bin/none", |job| job.command[0] = "/usr/bin/none".to_owned()),
+        ("/usr/bin/none", |job| {
+            job.command[0] = "/usr/bin/none".to_owned();
+        }),
     ];
     for (path, breaks) in broken {
         let mut job = good.clone();

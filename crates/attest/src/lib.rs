@@ -40,5 +40,5 @@ pub use doc::{Claims, DocError, Field, UnverifiedDoc, UnverifiedError};
 pub use pcr::{Pcr, PcrError, PcrSet};
 pub use policy::{Moment, Policy, PolicyError};
 pub use root::{AWS_ROOT_SHA256, RootError, TrustRoot};
-pub use time::UnixMs;
+pub use time::{NotAnInstant, UnixMs};
 pub use verify::{Step, VerifiedDoc, VerifyError, verify};

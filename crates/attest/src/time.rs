@@ -1,6 +1,7 @@
 //! Instants in the unit that attestation documents use. No clock is read here: callers pass time in.
 
 use core::fmt;
+use core::str::FromStr;
 use core::time::Duration;
 
 use der::DateTime;
@@ -56,6 +57,28 @@ impl fmt::Display for UnixMs {
     }
 }
 
+/// A text that is not an instant in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an instant like 2026-01-31T23:59:59Z or 2026-01-31T23:59:59.999Z")]
+pub struct NotAnInstant;
+
+/// From RFC 3339 in UTC (`Z`), with whole seconds or milliseconds, 1970 to 9999.
+impl FromStr for UnixMs {
+    type Err = NotAnInstant;
+
+    fn from_str(text: &str) -> Result<Self, NotAnInstant> {
+        let (seconds, ms) = match text.strip_suffix('Z').and_then(|rest| rest.split_once('.')) {
+            Some((seconds, ms)) if ms.len() == 3 && ms.bytes().all(|b| b.is_ascii_digit()) => {
+                (format!("{seconds}Z"), ms.parse().map_err(|_| NotAnInstant)?)
+            }
+            Some(_) => return Err(NotAnInstant),
+            None => (text.to_owned(), 0),
+        };
+        let whole: DateTime = seconds.parse().map_err(|_| NotAnInstant)?;
+        Self::from_duration(whole.unix_duration() + Duration::from_millis(ms)).ok_or(NotAnInstant)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +93,28 @@ mod tests {
             UnixMs::new(u64::MAX).to_string(),
             "18446744073709551615 ms after 1970"
         );
+    }
+
+    #[test]
+    fn reads_what_it_shows_and_nothing_else() {
+        for ms in [0, 1, 1_616_602_241_734, 253_402_300_799_999] {
+            assert_eq!(UnixMs::new(ms).to_string().parse(), Ok(UnixMs::new(ms)));
+        }
+        assert_eq!("2021-03-24T16:10:41Z".parse(), Ok(UnixMs::new(1_616_602_241_000)));
+        for bad in [
+            "",
+            "now",
+            "2021-03-24",
+            "2021-03-24T16:10:41",
+            "2021-03-24T16:10:41+00:00",
+            "2021-02-30T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2021-03-24T16:10:41.7Z",
+            "2021-03-24T16:10:41.+12Z",
+            "2021-03-24T16:10:41.734",
+        ] {
+            assert_eq!(bad.parse::<UnixMs>(), Err(NotAnInstant), "{bad}");
+        }
     }
 
     #[test]

@@ -106,6 +106,8 @@ fn context(registers: &Registers) -> Context {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn any_measurements_get_what_the_rule_says(
         case in case(),

@@ -10,6 +10,9 @@ pub const PCR_COUNT: u16 = 32;
 pub struct PcrIndex(u16);
 
 impl PcrIndex {
+    /// PCR0: the whole image.
+    pub const IMAGE: Self = Self(0);
+
     /// The index, or `None` from 32 on.
     #[must_use]
     pub const fn new(index: u16) -> Option<Self> {

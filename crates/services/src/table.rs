@@ -80,11 +80,11 @@ pub struct Service {
     pub grace_ms: u32,
     /// `-1000..=1000`, as `/proc/self/oom_score_adj`.
     pub oom_score_adj: i16,
-    /// Gets the request socket to PID 1 as descriptor 3. At most one service of a table.
+    /// Gets the request socket to PID 1 as descriptor 0. At most one service of a table.
     pub channel: bool,
-    /// Where descriptors 1 and 2 go; descriptor 0 is always `/dev/null`.
+    /// Where descriptors 1 and 2 go; descriptor 0 is `/dev/null`, or the request socket.
     pub stdio: Stdio,
-    /// The system call filter, loaded just before exec: it must allow `execve`.
+    /// The system call filter, loaded just before exec: it must allow `execve` and, for the default SIGPIPE, `rt_sigaction`.
     pub seccomp: Seccomp,
 }
 

@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
-use repo::{packages, top};
+use repo::{files, packages, top};
 
 /// Package -> packages of ours that it may use, as the table says. `None` stands for "all".
 fn law() -> BTreeMap<String, Option<BTreeSet<String>>> {
@@ -71,6 +72,40 @@ fn no_product_package_knows_the_simulator_or_the_tests() {
             }
         }
     }
+}
+
+/// What believes documents that nobody signed is for the simulator and tests; see `crates/attest/src/danger.rs`.
+#[test]
+fn no_product_file_names_the_dangerous_module() {
+    let needles = ["attest::danger", "UnsignedSimulator", "danger_believe_documents"];
+    let allowed = ["crates/attest/", "simulator/", "tests/", "bench/"];
+    let is_product = |file: &PathBuf| !allowed.iter().any(|folder| file.starts_with(folder));
+    for file in files()
+        .into_iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "rs"))
+        .filter(is_product)
+    {
+        let text = fs::read_to_string(top().join(&file)).unwrap();
+        for needle in needles {
+            assert!(!text.contains(needle), "{} names {needle}", file.display());
+        }
+    }
+}
+
+/// `cargo build` and `cargo test` at the top skip the benchmarks and nothing else.
+#[test]
+fn all_members_but_benchmarks_are_default_members() {
+    let manifest: toml::Table = fs::read_to_string(top().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let list = |key: &str| -> Vec<&str> {
+        let members = manifest["workspace"][key].as_array().unwrap();
+        members.iter().filter_map(toml::Value::as_str).collect()
+    };
+    let mut expected = list("members");
+    expected.retain(|member| !member.starts_with("bench/") && *member != "tests/differential");
+    assert_eq!(list("default-members"), expected);
 }
 
 #[test]

@@ -1,0 +1,305 @@
+//! Kernel, command line and ramdisks, given as files, to an image file.
+//!
+//! It checks what can be seen from outside the parts and leaves nothing half-made behind: the image is written beside
+//! the output under another name and renamed when it is whole. It builds no part and parses no command line.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use eif::{Architecture, EifWriter, Metadata, Part, Parts, Signature, WriteError, Written};
+use serde_json::Value;
+
+/// Longest file of custom metadata in bytes, as AWS's tools allow it.
+pub const MAX_CUSTOM_METADATA_BYTES: u64 = 4096;
+
+/// What to put together.
+#[derive(Clone, Debug)]
+pub struct Assembly {
+    /// A bzImage (`x86_64`) or an uncompressed Image (aarch64).
+    pub kernel: PathBuf,
+    /// The kernel's command line, without NUL.
+    pub cmdline: String,
+    /// 1 to 29 archives (28 if signed) in the order in which the kernel unpacks them.
+    pub ramdisks: Vec<PathBuf>,
+    /// Where the image goes; a file that is there is replaced.
+    pub output: PathBuf,
+    /// The machine that the kernel is for.
+    pub architecture: Architecture,
+    /// Memory in bytes that the image asks for when the operator names none.
+    pub default_mem: u64,
+    /// Processors that it asks for.
+    pub default_cpus: u64,
+    /// The metadata section.
+    pub metadata: Metadata,
+    /// A ready-made signature section, or `None` for an unsigned image.
+    pub signature: Option<Signature>,
+}
+
+/// Why no image was made. The output is then as it was before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// A part could not be opened.
+    #[error("cannot open the {role} {}", path.display())]
+    Open {
+        /// `kernel`, `ramdisk` or `custom metadata`.
+        role: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A part is a folder, a pipe or a device.
+    #[error("the {role} {} is not a regular file", path.display())]
+    NotAFile {
+        /// `kernel`, `ramdisk` or `custom metadata`.
+        role: &'static str,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// There is nothing to boot.
+    #[error("the kernel {} is empty", path.display())]
+    EmptyKernel {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The image would replace one of its own parts.
+    #[error("the output {} is the {role} {}", output.display(), path.display())]
+    OutputIsInput {
+        /// Where the image should go.
+        output: PathBuf,
+        /// `kernel` or `ramdisk`.
+        role: &'static str,
+        /// The part.
+        path: PathBuf,
+    },
+    /// The output's path does not end in a file name.
+    #[error("the output {} is not a file name", output.display())]
+    NoFileName {
+        /// The path.
+        output: PathBuf,
+    },
+    /// The file beside the output could not be made or renamed.
+    #[error("cannot {action} {}", path.display())]
+    Output {
+        /// `create`, `close` or `replace`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The image could not be written.
+    #[error("cannot assemble {}", output.display())]
+    Write {
+        /// Where the image should go.
+        output: PathBuf,
+        /// The writer's reason.
+        #[source]
+        source: WriteError,
+    },
+    /// Custom metadata above [`MAX_CUSTOM_METADATA_BYTES`].
+    #[error("the custom metadata {} has more than 4096 bytes", path.display())]
+    CustomMetadataTooLong {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Custom metadata that is not JSON.
+    #[error("the custom metadata {} is not JSON", path.display())]
+    CustomMetadata {
+        /// Its path.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// An open part.
+struct Input {
+    role: &'static str,
+    path: PathBuf,
+    file: File,
+    size: u64,
+    /// Device and inode: the same file under another name is the same file.
+    identity: (u64, u64),
+}
+
+/// Writes the image and measures it on the way.
+///
+/// # Errors
+/// [`AssembleError`]; the output is then what it was before, and no other file is left.
+pub fn assemble(assembly: &Assembly) -> Result<Written, AssembleError> {
+    let mut kernel = Input::open("kernel", &assembly.kernel)?;
+    if kernel.size == 0 {
+        return Err(AssembleError::EmptyKernel { path: kernel.path });
+    }
+    let ramdisks = assembly.ramdisks.iter().map(|path| Input::open("ramdisk", path));
+    let mut ramdisks = ramdisks.collect::<Result<Vec<_>, _>>()?;
+    refuse_to_replace(&assembly.output, std::iter::once(&kernel).chain(&ramdisks))?;
+
+    let mut partial = Partial::beside(&assembly.output)?;
+    let parts = Parts {
+        kernel: kernel.part(),
+        cmdline: assembly.cmdline.as_bytes(),
+        metadata: &assembly.metadata.to_bytes(),
+        ramdisks: ramdisks.iter_mut().map(Input::part).collect(),
+        signature: assembly.signature.as_ref(),
+    };
+    let writer = EifWriter {
+        architecture: assembly.architecture,
+        default_mem: assembly.default_mem,
+        default_cpus: assembly.default_cpus,
+    };
+    let written = writer
+        .write(parts, &mut partial.file)
+        .map_err(|source| AssembleError::Write {
+            output: assembly.output.clone(),
+            source,
+        })?;
+    partial.rename_to(&assembly.output)?;
+    Ok(written)
+}
+
+/// Reads a file of custom metadata: at most 4096 bytes of JSON.
+///
+/// # Errors
+/// [`AssembleError`] `Open`, `NotAFile`, `CustomMetadataTooLong` or `CustomMetadata`.
+pub fn custom_metadata(path: &Path) -> Result<Value, AssembleError> {
+    let role = "custom metadata";
+    let input = Input::open(role, path)?;
+    let mut bytes = Vec::new();
+    let mut file = input.file.take(MAX_CUSTOM_METADATA_BYTES + 1);
+    file.read_to_end(&mut bytes)
+        .map_err(|source| AssembleError::Open {
+            role,
+            path: path.to_owned(),
+            source,
+        })?;
+    let path = path.to_owned();
+    if bytes.len() as u64 > MAX_CUSTOM_METADATA_BYTES {
+        return Err(AssembleError::CustomMetadataTooLong { path });
+    }
+    serde_json::from_slice(&bytes).map_err(|source| AssembleError::CustomMetadata { path, source })
+}
+
+impl Input {
+    fn open(role: &'static str, path: &Path) -> Result<Self, AssembleError> {
+        let fail = |source| AssembleError::Open {
+            role,
+            path: path.to_owned(),
+            source,
+        };
+        // Looked at before it is opened: opening a pipe would wait for a writer.
+        if !fs::metadata(path).map_err(fail)?.is_file() {
+            return Err(AssembleError::NotAFile {
+                role,
+                path: path.to_owned(),
+            });
+        }
+        let file = File::open(path).map_err(fail)?;
+        let found = file.metadata().map_err(fail)?;
+        Ok(Self {
+            role,
+            path: path.to_owned(),
+            file,
+            size: found.len(),
+            identity: (found.dev(), found.ino()),
+        })
+    }
+
+    fn part(&mut self) -> Part<'_> {
+        Part {
+            source: &mut self.file,
+            size: self.size,
+        }
+    }
+}
+
+fn refuse_to_replace<'a>(
+    output: &Path,
+    mut inputs: impl Iterator<Item = &'a Input>,
+) -> Result<(), AssembleError> {
+    // Nothing there, or nothing that can be looked at: then it is none of the inputs, which are open.
+    let Ok(there) = fs::metadata(output) else {
+        return Ok(());
+    };
+    match inputs.find(|input| input.identity == (there.dev(), there.ino())) {
+        None => Ok(()),
+        Some(input) => Err(AssembleError::OutputIsInput {
+            output: output.to_owned(),
+            role: input.role,
+            path: input.path.clone(),
+        }),
+    }
+}
+
+/// The file beside the output; removed unless it was renamed.
+struct Partial {
+    path: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl Partial {
+    fn beside(output: &Path) -> Result<Self, AssembleError> {
+        // Two assemblies in one process must not meet.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Some(name) = output.file_name() else {
+            return Err(AssembleError::NoFileName {
+                output: output.to_owned(),
+            });
+        };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!(
+            ".{}.{}-{number}.partial",
+            name.to_string_lossy(),
+            std::process::id()
+        );
+        let path = output.with_file_name(name);
+        match File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+        {
+            Ok(file) => Ok(Self {
+                path,
+                file,
+                renamed: false,
+            }),
+            Err(source) => Err(AssembleError::Output {
+                action: "create",
+                path,
+                source,
+            }),
+        }
+    }
+
+    fn rename_to(mut self, output: &Path) -> Result<(), AssembleError> {
+        fs::rename(&self.path, output).map_err(|source| AssembleError::Output {
+            action: "replace",
+            path: output.to_owned(),
+            source,
+        })?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // The error that led here is the one to report.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

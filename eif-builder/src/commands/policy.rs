@@ -1,0 +1,50 @@
+//! `eif-builder policy`
+
+use std::io::Write;
+use std::path::Path;
+
+use super::{Outcome, read_limited, write_whole};
+use crate::cli::PolicyArgs;
+use crate::policy::{MAX_PCRS_BYTES, PolicyParameters, PolicyText, policy_text, read_pcrs};
+
+pub(super) fn run(args: &PolicyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let mut images = Vec::new();
+    for path in &args.pcrs {
+        let bytes = read_limited(path, MAX_PCRS_BYTES as u64)?;
+        images.push(read_pcrs(&label(path), &bytes)?);
+    }
+    let text = policy_text(images, &parameters(args))?;
+    match &args.output {
+        Some(path) => write_whole(path, text.as_str().as_bytes())?,
+        None => out.write_all(text.as_str().as_bytes())?,
+    }
+    if let (PolicyText::Template(_), Some(path)) = (&text, &args.output) {
+        writeln!(
+            out,
+            "{} is a template; fill in its names or give them: --account, --admin, …",
+            path.display()
+        )?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// `out/native.pcrs.json` is the image `native`.
+fn label(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn parameters(args: &PolicyArgs) -> PolicyParameters {
+    PolicyParameters {
+        account: args.account.clone(),
+        partition: args.partition.clone(),
+        admins: args.admins.clone(),
+        instance_role: args.instance_role.clone(),
+        loader_roles: args.loader_roles.clone(),
+        pcr3_role: args.pcr3_role.clone(),
+        pcr4_instances: args.pcr4_instances.clone(),
+        pcr8: args.pcr8,
+        pcr16: args.pcr16.clone(),
+        danger_admit_debug: args.danger_admit_debug,
+    }
+}

@@ -1,0 +1,328 @@
+//! The order of the stages, from a manifest and its lock to files in the output folder. Nothing else knows it.
+//!
+//! ```text
+//! manifest + lock -> build root -> kernel, programs -> packages -> image part -> OUT/NAME.eif, .pcrs.json, …
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::crates::vendor::HostCargo;
+use crate::crates::workspace::{Workspace, WorkspaceError};
+use crate::crates::{CrateError, CrateShop};
+use crate::digest::{Hasher, Sha256};
+use crate::fetch::Fetcher;
+use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
+use crate::lock_cmd::{self, LockCmdError};
+use crate::manifest::{DeclaredNode, Manifest, ManifestError};
+use crate::part::{PartError, Root, Workshop};
+use crate::recipes::{RecipeError, Recipes};
+use crate::root::{self, RootError, Rules};
+use crate::store::StoreError;
+
+/// Form of image parts. Changes when the same key would give other files.
+const FORM: &[u8] = b"nitro-web3signer image, form 1";
+
+/// Folder of the recipes, from the top of the source tree.
+pub const RECIPES: &str = "reproducible";
+
+/// Why no image was built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// No source tree around the manifest.
+    #[error("{} is not in a source tree: no folder above it has both Cargo.lock and {RECIPES}/", .0.display())]
+    NoTop(PathBuf),
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The lock is missing, malformed, or does not match.
+    #[error(transparent)]
+    Lock(#[from] LockCmdError),
+    /// The build root, the kernel or the emulator could not be had.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The image's packages could not be had.
+    #[error("cannot get the packages of the image")]
+    Packages(#[from] RootError),
+    /// The workspace could not be read.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// A program could not be built.
+    #[error(transparent)]
+    Program(#[from] CrateError),
+    /// A built file is not as it was built.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The image could not be put together.
+    #[error("cannot put the image together")]
+    Image(#[from] ImageError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PipelineError + use<'a> {
+    move |source| PipelineError::Io {
+        action,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// An operator's own kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnKernel {
+    /// A bzImage.
+    pub kernel: PathBuf,
+    /// Its `nsm.ko`, when the driver is a module.
+    pub nsm_module: Option<PathBuf>,
+}
+
+/// An image as it lies in the output folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The image.
+    pub eif: PathBuf,
+    /// Its measurements.
+    pub pcrs: PathBuf,
+    /// Its key policy.
+    pub policy: PathBuf,
+    /// What each part weighs.
+    pub weights: PathBuf,
+}
+
+/// Builds images.
+#[expect(missing_debug_implementations, reason = "a workshop holds a function")]
+#[derive(Clone, Copy)]
+pub struct Pipeline<'a> {
+    /// Builds parts.
+    pub workshop: Workshop<'a>,
+    /// Gets locked inputs.
+    pub fetcher: &'a Fetcher<'a>,
+    /// The host's cargo.
+    pub cargo: &'a HostCargo,
+    /// The top of the source tree.
+    pub top: &'a Path,
+}
+
+/// The top of the source tree that `path` is in: the nearest folder above it with `Cargo.lock` and [`RECIPES`].
+///
+/// # Errors
+/// [`PipelineError::NoTop`], or [`PipelineError::Io`] when `path` does not exist.
+pub fn find_top(path: &Path) -> Result<PathBuf, PipelineError> {
+    let absolute = path.canonicalize().map_err(io_error("find", path))?;
+    let top = |dir: &&Path| dir.join("Cargo.lock").is_file() && dir.join(RECIPES).is_dir();
+    let found = absolute.ancestors().find(top).map(Path::to_path_buf);
+    found.ok_or_else(|| PipelineError::NoTop(path.to_path_buf()))
+}
+
+impl Pipeline<'_> {
+    /// The recipes of the source tree. `dir` is [`RECIPES`] below the top.
+    #[must_use]
+    pub const fn recipes<'b>(&'b self, dir: &'b Path) -> Recipes<'b> {
+        Recipes {
+            workshop: self.workshop,
+            fetcher: self.fetcher,
+            dir,
+        }
+    }
+
+    /// Builds the image of a manifest and puts it into `out`.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; files in `out` are then as they were, each whole.
+    pub fn build(
+        &self,
+        manifest: &Path,
+        own: Option<&OwnKernel>,
+        out: &Path,
+    ) -> Result<Output, PipelineError> {
+        let manifest = Manifest::load(manifest)?;
+        let locked = lock_cmd::check(&manifest.path)?;
+        let recipes_dir = self.top.join(RECIPES);
+        let recipes = self.recipes(&recipes_dir);
+        let build_root = recipes.build_root()?;
+        let mut key = Hasher::new();
+        key.field(FORM);
+        key.field(file_digest(self.workshop.exe)?.as_bytes());
+        key.field(file_digest(&manifest.path)?.as_bytes());
+        self.hash_manifest_files(&manifest, &mut key)?;
+
+        let (kernel, kernel_version, nsm_module) = self.kernel(&recipes, &build_root, own, &mut key)?;
+        let (init, programs) = self.programs(&manifest, &build_root, &mut key)?;
+        let packages = if locked.packages().is_empty() {
+            None
+        } else {
+            let root = root::provide(self.workshop.store, &locked, &Rules::default(), self.fetcher)?;
+            key.field(root.key.as_bytes());
+            Some(root.path)
+        };
+        let ingredients = Ingredients {
+            manifest: &manifest,
+            kernel,
+            kernel_version,
+            nsm_module,
+            init,
+            programs,
+            packages,
+        };
+        let part = self.workshop.store.part_or_build(key.finish(), |dir| {
+            image::make(&ingredients, dir)?;
+            Ok::<_, PipelineError>(())
+        })?;
+        publish(&part, &manifest.name, out)
+    }
+
+    /// Files that the manifest names, and what it compiled into PID 1's table.
+    fn hash_manifest_files(&self, manifest: &Manifest, key: &mut Hasher) -> Result<(), PipelineError> {
+        let table = manifest
+            .table
+            .encode()
+            .map_err(|e| ImageError::from(crate::rootfs::RootfsError::from(e)))?;
+        key.field(&table);
+        for (path, node) in &manifest.nodes {
+            if let DeclaredNode::Source { path: source, .. } = node {
+                key.field(path.as_str().as_bytes());
+                key.field(file_digest(source)?.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn kernel(
+        &self,
+        recipes: &Recipes<'_>,
+        build_root: &Root,
+        own: Option<&OwnKernel>,
+        key: &mut Hasher,
+    ) -> Result<(PathBuf, String, Option<PathBuf>), PipelineError> {
+        if let Some(own) = own {
+            key.field(b"own kernel");
+            key.field(file_digest(&own.kernel)?.as_bytes());
+            if let Some(module) = &own.nsm_module {
+                key.field(file_digest(module)?.as_bytes());
+            }
+            return Ok((
+                own.kernel.clone(),
+                "the operator's own".to_owned(),
+                own.nsm_module.clone(),
+            ));
+        }
+        let built = recipes.kernel(build_root)?;
+        let kernel = built.file("bzImage")?;
+        key.field(kernel.sha256.as_bytes());
+        let version = built.file("version")?.path;
+        let version = fs::read_to_string(&version).map_err(io_error("read", &version))?;
+        Ok((kernel.path, version.trim().to_owned(), None))
+    }
+
+    fn programs(
+        &self,
+        manifest: &Manifest,
+        build_root: &Root,
+        key: &mut Hasher,
+    ) -> Result<(PathBuf, BTreeMap<String, PathBuf>), PipelineError> {
+        let workspace = Workspace::open(self.top)?;
+        let shop = CrateShop {
+            workshop: self.workshop,
+            root: build_root,
+            cargo: self.cargo,
+            workspace_dir: self.top,
+            workspace: &workspace,
+        };
+        let mut build = |package: &str| -> Result<PathBuf, PipelineError> {
+            let file = shop.build(package)?.file(package)?;
+            key.field(package.as_bytes());
+            key.field(file.sha256.as_bytes());
+            Ok(file.path)
+        };
+        let init = build(&manifest.init_package)?;
+        let mut programs = BTreeMap::new();
+        for (package, _) in &manifest.programs {
+            programs.insert(package.clone(), build(package)?);
+        }
+        Ok((init, programs))
+    }
+}
+
+fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
+    let mut file = File::open(path).map_err(io_error("open", path))?;
+    Ok(Sha256::of_reader(&mut file).map_err(io_error("read", path))?.0)
+}
+
+/// Copies the image part into the output folder, each file whole or not at all. The EIF comes last but one: a
+/// measurement never describes an image that is not there.
+fn publish(part: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
+    fs::create_dir_all(out).map_err(io_error("create", out))?;
+    let copy = |file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
+        let (from, to) = (part.join(file), out.join(format!("{name}.{suffix}")));
+        let partial = out.join(format!(".{name}.{suffix}.{}", std::process::id()));
+        let done = fs::copy(&from, &partial).and_then(|_| fs::rename(&partial, &to));
+        if done.is_err() {
+            drop(fs::remove_file(&partial));
+        }
+        done.map_err(io_error("write", &to))?;
+        Ok(to)
+    };
+    Ok(Output {
+        policy: copy(POLICY_FILE, "kms-key-policy.json")?,
+        weights: copy(WEIGHTS_FILE, "weights.json")?,
+        eif: copy(EIF_FILE, "eif")?,
+        pcrs: copy(PCRS_FILE, "pcrs.json")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_is_the_nearest_folder_with_lock_and_recipes() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let image = dir.join("rootfs/x");
+        fs::create_dir_all(&image).unwrap();
+        let error = find_top(&image).unwrap_err().to_string();
+        assert!(error.contains("Cargo.lock"), "{error}");
+        fs::create_dir(dir.join(RECIPES)).unwrap();
+        fs::write(dir.join("Cargo.lock"), "").unwrap();
+        assert_eq!(find_top(&image).unwrap(), dir);
+        assert!(matches!(
+            find_top(&dir.join("absent")),
+            Err(PipelineError::Io { .. })
+        ));
+    }
+
+    #[test]
+    fn what_is_published_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (part, out) = (dir.path().join("part"), dir.path().join("out"));
+        fs::create_dir(&part).unwrap();
+        for file in [EIF_FILE, PCRS_FILE, POLICY_FILE] {
+            fs::write(part.join(file), file).unwrap();
+        }
+        let error = publish(&part, "n", &out).unwrap_err();
+        assert!(error.to_string().ends_with("n.weights.json"), "{error}");
+        fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
+        let output = publish(&part, "n", &out).unwrap();
+        assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
+        assert_eq!(output.pcrs, out.join("n.pcrs.json"));
+        #[expect(clippy::disallowed_methods, reason = "only counted")]
+        let count = fs::read_dir(&out).unwrap().count();
+        assert_eq!(count, 4, "no partial file is left");
+    }
+}

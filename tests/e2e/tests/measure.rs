@@ -1,0 +1,219 @@
+//! What moves a PCR and what does not, and that every wrong input is a clear error that leaves the store whole.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use e2e::{eif_builder, pcrs, place, said, scratch_in_tree, top};
+
+/// A copy of the test image's manifest and lock that may be edited.
+struct Copy {
+    dir: tempfile::TempDir,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let dir = scratch_in_tree();
+        let image = dir.path().join("rootfs/image");
+        fs::create_dir_all(dir.path().join("rootfs/seccomp")).unwrap();
+        fs::create_dir_all(&image).unwrap();
+        for file in ["image.toml", "image.lock", "probe.json"] {
+            fs::copy(top().join("rootfs/e2e").join(file), image.join(file)).unwrap();
+        }
+        fs::copy(
+            top().join("rootfs/seccomp/agent.json"),
+            dir.path().join("rootfs/seccomp/agent.json"),
+        )
+        .unwrap();
+        Self { dir }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("rootfs/image").join(name)
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from:?}");
+        fs::write(self.file(name), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn build_with(&self, more: &[&str]) -> Output {
+        let (manifest, out) = (self.file("image.toml"), self.dir.path().join("out"));
+        let mut args = vec![
+            "build",
+            manifest.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        args.extend(more);
+        eif_builder(&args)
+    }
+
+    fn pcrs(&self) -> [String; 3] {
+        let output = self.build_with(&[]);
+        assert!(output.status.success(), "{}", said(&output));
+        pcrs(&self.dir.path().join("out/e2e.pcrs.json"))
+    }
+
+    /// Fails to build, names `expected`, and leaves nothing in the output folder.
+    fn refused(&self, more: &[&str], expected: &[&str]) {
+        let output = self.build_with(more);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        for word in expected {
+            assert!(text.contains(word), "no {word:?} in: {text}");
+        }
+        assert!(!self.dir.path().join("out/e2e.eif").exists());
+    }
+}
+
+#[test]
+fn one_byte_of_the_app_moves_pcr0_and_pcr2_only() {
+    let copy = Copy::new();
+    let before = copy.pcrs();
+    assert_eq!(copy.pcrs(), before, "the same inputs give the same PCRs");
+    copy.edit("image.toml", "for the agent only", "for the agent onlY");
+    let after = copy.pcrs();
+    assert_ne!(after[0], before[0]);
+    assert_eq!(after[1], before[1], "PCR1 covers kernel, command line and init");
+    assert_ne!(after[2], before[2]);
+    copy.edit("image.toml", "random.trust_cpu=on", "random.trust_cpu=off");
+    let boot = copy.pcrs();
+    assert_ne!(boot[0], after[0]);
+    assert_ne!(boot[1], after[1]);
+    assert_eq!(boot[2], after[2], "PCR2 covers the app ramdisk only");
+}
+
+#[test]
+fn metadata_is_not_measured_but_is_in_the_image() {
+    let copy = Copy::new();
+    let before = copy.pcrs();
+    copy.edit("image.toml", "version = \"0.1.0\"", "version = \"0.1.1\"");
+    assert_eq!(copy.pcrs(), before);
+    let eif = copy.dir.path().join("out/e2e.eif");
+    let described = said(&eif_builder(&["describe", eif.to_str().unwrap()]));
+    assert!(described.contains("0.1.1"), "{described}");
+    for value in &before {
+        assert!(described.contains(value), "{described}");
+    }
+}
+
+#[test]
+fn wrong_inputs_are_clear_errors() {
+    let unknown = Copy::new();
+    unknown.edit("image.toml", "memory_mib", "memory_mb");
+    unknown.refused(&[], &["image.toml", "unknown field `memory_mb`"]);
+
+    let drifted = Copy::new();
+    drifted.edit(
+        "image.toml",
+        "exact = [\"ca-certificates\"]",
+        "exact = [\"ca-certificates\", \"tzdata\"]",
+    );
+    drifted.refused(&[], &["image.lock", "does not match its manifest", "make lock"]);
+
+    let unlocked = Copy::new();
+    fs::remove_file(unlocked.file("image.lock")).unwrap();
+    unlocked.refused(&[], &["image.lock does not exist", "make lock"]);
+
+    let other_form = Copy::new();
+    other_form.edit("image.lock", "schema = 1", "schema = 2");
+    other_form.refused(&[], &["image.lock", "2"]);
+}
+
+/// A lock whose hash is wrong asks for a file that no mirror has: what comes is refused by expected and actual.
+#[test]
+fn a_wrong_hash_in_the_lock_is_named() {
+    let copy = Copy::new();
+    let lock = fs::read_to_string(copy.file("image.lock")).unwrap();
+    let right = lock
+        .lines()
+        .rev()
+        .find_map(|l| l.strip_prefix("sha256 = \"")?.strip_suffix('"'))
+        .unwrap();
+    let wrong = "0".repeat(64);
+    copy.edit("image.lock", right, &wrong);
+    copy.refused(&[], &["ca-certificates", &wrong, right]);
+    let store_blob = wrong.get(..2).unwrap();
+    assert!(!store().join("blobs").join(store_blob).join(&wrong).exists());
+}
+
+fn store() -> PathBuf {
+    let kernel = place("NITRO_KERNEL_DIR");
+    kernel
+        .ancestors()
+        .find(|dir| dir.join("blobs").is_dir())
+        .unwrap()
+        .to_path_buf()
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A disk that is full is a clear error, and neither a part nor an output is left half-made.
+#[test]
+fn a_full_disk_leaves_nothing_half_made() {
+    let copy = Copy::new();
+    copy.edit("image.toml", "for the agent only", "made on a full disk");
+    let before = entries(&store().join("parts"));
+    let (manifest, out) = (copy.file("image.toml"), copy.dir.path().join("out"));
+    // No file may grow past 64 KiB: writes fail as they do on a full disk.
+    let output = Command::new("prlimit")
+        .args(["--fsize=65536", "--"])
+        .arg(place("NITRO_EIF_BUILDER"))
+        .args([
+            "build",
+            manifest.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ])
+        .output()
+        .unwrap();
+    let text = said(&output);
+    assert!(!output.status.success(), "{text}");
+    assert_eq!(entries(&store().join("parts")), before, "{text}");
+    assert!(!out.join("e2e.eif").exists());
+    let again = copy.pcrs();
+    assert_eq!(again.len(), 3, "the same build succeeds when there is room");
+}
+
+/// A build that is killed leaves a store in which the next one finds only whole things.
+#[test]
+fn a_killed_build_leaves_the_store_whole() {
+    let copy = Copy::new();
+    copy.edit("image.toml", "zstd_level = 3", "zstd_level = 19");
+    copy.edit("image.toml", "for the agent only", "killed in the middle");
+    let before = entries(&store().join("parts"));
+    let (manifest, out) = (copy.file("image.toml"), copy.dir.path().join("out"));
+    let mut child = Command::new(place("NITRO_EIF_BUILDER"))
+        .args([
+            "build",
+            manifest.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let after = entries(&store().join("parts"));
+    assert!(after.len() <= before.len() + 1, "{after:?}");
+    let left = entries(&out)
+        .into_iter()
+        .filter(|name| name.starts_with('.'))
+        .count();
+    assert!(left <= 1, "at most the file that was being renamed");
+    let pcrs = copy.pcrs();
+    assert_eq!(copy.pcrs(), pcrs);
+}

@@ -1,0 +1,146 @@
+//! The native image, booted once: what it measures is what was printed, and what it says of itself is true.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed step is a failed test"
+)]
+
+use abi::boot::Stage;
+use abi::events::{Event, Key, Kind};
+use attest::UnverifiedDoc;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::{Booted, boot, eif_builder, pcrs, place, said};
+use serde_json::{Value, json};
+
+#[test]
+fn the_image_boots_and_is_what_was_measured() {
+    let out = place("NITRO_OUT_DIR");
+    let expected = pcrs(&out.join("native.pcrs.json"));
+    let booted = boot(&out.join("native.eif"));
+    stages_come_in_order(&booted);
+    status_is_true(&booted, &expected);
+    the_document_carries_the_measurements(&booted, &expected);
+    nothing_else_is_answered(&booted);
+    let (status, _) = booted.enclave.stop().unwrap();
+    println!("the emulator ended with {status}");
+}
+
+fn events(booted: &Booted) -> Vec<Event> {
+    booted
+        .enclave
+        .record()
+        .console_lines()
+        .iter()
+        .filter_map(|line| Event::parse(line).ok())
+        .collect()
+}
+
+fn stages_come_in_order(booted: &Booted) {
+    let events = events(booted);
+    let passed: Vec<Stage> = events
+        .iter()
+        .filter(|e| matches!(e.kind, Kind::Ok | Kind::Skipped))
+        .map(|e| e.stage)
+        .collect();
+    let mut sorted = passed.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(passed, sorted, "each stage once, in order");
+    for stage in [
+        Stage::Mounts,
+        Stage::Nsm,
+        Stage::Entropy,
+        Stage::Loopback,
+        Stage::Heartbeat,
+        Stage::Root,
+    ] {
+        assert!(passed.contains(&stage), "{stage} is missing from {passed:?}");
+    }
+    let entropy = events
+        .iter()
+        .find(|e| e.stage == Stage::Entropy && e.kind == Kind::Ok)
+        .unwrap();
+    assert_eq!(entropy.field(Key::Bytes), Some("1024"));
+    assert!(
+        booted.enclave.record().wrong_text().is_none(),
+        "the heartbeat was one byte, 0xB7"
+    );
+}
+
+fn status_is_true(booted: &Booted, expected: &[String; 3]) {
+    let answer = booted.control(r#"{"operation":"status"}"#);
+    assert_eq!(answer["status"], 200, "{answer}");
+    let body = &answer["body"];
+    for (index, value) in expected.iter().enumerate() {
+        assert_eq!(
+            body["pcrs"][index.to_string()],
+            Value::from(value.as_str()),
+            "PCR{index}"
+        );
+    }
+    assert_eq!(body["debug"], false);
+    assert_eq!(body["entropy_source"], "nsm-hwrng");
+    assert_eq!(body["stage"], "running");
+    assert!(body["uptime_ms"].as_u64().unwrap() > 0);
+    assert!(body["boot"].as_array().unwrap().len() >= 8, "{body}");
+}
+
+fn the_document_carries_the_measurements(booted: &Booted, expected: &[String; 3]) {
+    let nonce = "00112233445566778899aabbccddeeff";
+    let answer = booted.control(&json!({"operation": "attest", "nonce": nonce}).to_string());
+    assert_eq!(answer["status"], 200, "{answer}");
+    let text = answer["body"]["attestation_document"].as_str().unwrap();
+    let bytes = STANDARD.decode(text).unwrap();
+    let document = UnverifiedDoc::parse(&bytes).unwrap();
+    let claims = document.unverified_claims();
+    for (index, value) in expected.iter().enumerate() {
+        let pcr = claims.pcrs.get(u8::try_from(index).unwrap()).unwrap();
+        assert_eq!(pcr.to_string(), *value, "PCR{index}");
+    }
+    assert_eq!(
+        claims.nonce.unwrap(),
+        (0..16).map(|n| n * 0x11).collect::<Vec<u8>>()
+    );
+    assert_eq!(claims.public_key, None, "never a public key");
+    assert_eq!(claims.user_data, None);
+
+    // QEMU signs nothing, so the auditor's command must refuse what it shows.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let output = eif_builder(&["attest", "verify", file.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+}
+
+fn nothing_else_is_answered(booted: &Booted) {
+    let rows = [
+        (
+            r#"{"operation":"attest","nonce":"00","public_key":"30"}"#,
+            400,
+            "unknown-field",
+        ),
+        (r#"{"operation":"attest","nonce":""}"#, 400, "bad-nonce"),
+        (r#"{"operation":"init"}"#, 400, "unknown-operation"),
+        (
+            r#"{"operation":"status","operation":"status"}"#,
+            400,
+            "duplicate-field",
+        ),
+        ("[]", 400, "not-an-object"),
+    ];
+    for (message, status, word) in rows {
+        let answer = booted.control(message);
+        assert_eq!(answer["status"], status, "{message}: {answer}");
+        assert!(
+            answer["body"]["error"].as_str().unwrap().starts_with(word),
+            "{message}: {answer}"
+        );
+    }
+    let long = format!(r#"{{"operation":"{}"}}"#, "x".repeat(5000));
+    assert_eq!(booted.control(&long)["status"], 413);
+    assert_eq!(
+        booted.control(r#"{"operation":"status"}"#)["status"],
+        200,
+        "still there"
+    );
+}

@@ -1,0 +1,97 @@
+//! What a confined service of an enclave sees and may do, told to whoever asks on vsock port 7000.
+//!
+//! For the test image `rootfs/e2e` only; no image that ships holds it. One line in, one answer out, then the
+//! connection closes. The answer's first word is `ok`, or `errno` with the number.
+//!
+//! ```text
+//! read PATH      the first 64 KiB of a file
+//! meta PATH      mode (octal, with type), uid and gid
+//! create PATH    makes a file and removes it
+//! chown PATH     gives the file to root
+//! setuid         becomes root
+//! clock          sets the wall clock
+//! bind PORT      listens on a TCP port of 127.0.0.1
+//! open PATH      opens a file for reading and writing
+//! exit N         ends with that status
+//! ```
+#![forbid(unsafe_code)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::thread::Uid;
+use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
+
+const PORT: u32 = 7000;
+const MAX_ANSWER: u64 = 64 * 1024;
+
+fn main() -> io::Result<ExitCode> {
+    let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, PORT))?;
+    loop {
+        let (stream, _) = listener.accept()?;
+        // A caller that goes away is no reason to end.
+        if let Ok(Some(status)) = serve(stream) {
+            return Ok(ExitCode::from(status));
+        }
+    }
+}
+
+/// Answers one question; gives the status to end with, if the caller asked for that.
+fn serve(mut stream: VsockStream) -> io::Result<Option<u8>> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(4096)).read_line(&mut line)?;
+    let line = line.trim_end_matches('\n');
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    if word == "exit" {
+        stream.write_all(b"ok")?;
+        return Ok(rest.parse().ok());
+    }
+    let answer = match act(word, rest) {
+        Ok(bytes) => [b"ok ", bytes.as_slice()].concat(),
+        Err(error) => format!("errno {}", error.raw_os_error().unwrap_or(-1)).into_bytes(),
+    };
+    stream.write_all(&answer)?;
+    Ok(None)
+}
+
+fn act(word: &str, rest: &str) -> io::Result<Vec<u8>> {
+    match word {
+        "read" => {
+            let mut bytes = Vec::new();
+            File::open(rest)?.take(MAX_ANSWER).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        }
+        "meta" => {
+            let meta = fs::symlink_metadata(rest)?;
+            Ok(format!("{:o} {} {}", meta.mode(), meta.uid(), meta.gid()).into_bytes())
+        }
+        "create" => {
+            File::create_new(rest)?;
+            fs::remove_file(rest)?;
+            Ok(Vec::new())
+        }
+        "chown" => chown(rest, Some(0), Some(0)).map(|()| Vec::new()),
+        "setuid" => {
+            Ok(rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map(|()| Vec::new())?)
+        }
+        "clock" => {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+            Ok(rustix::time::clock_settime(rustix::time::ClockId::Realtime, now).map(|()| Vec::new())?)
+        }
+        "bind" => {
+            let port: u16 = rest.parse().map_err(io::Error::other)?;
+            TcpListener::bind(("127.0.0.1", port)).map(|_| Vec::new())
+        }
+        "open" => OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(rest)
+            .map(|_| Vec::new()),
+        _ => Err(io::Error::from_raw_os_error(22)),
+    }
+}
