@@ -53,7 +53,8 @@ check: deps ## Format, lints, documentation, locks, shell scripts, repository ru
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	$(MAKE) --no-print-directory lock-check
 
-bench: tools ## Ratios to named peers, measured in one run
+bench: eif simulator ## Ratios to named peers, sizes and times, measured in one run
+	python3 bench/image.py $(EIF_BUILDER) $(SIMULATOR) "$$($(RECIPE) emulator)"
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
 	$(CARGO) run --quiet --locked --release --package bench-attest
 

@@ -88,7 +88,7 @@ fn named_file(text: &str) -> Result<(String, PathBuf), &'static str> {
 /// `lock`
 #[derive(Clone, Debug, Args)]
 pub struct LockArgs {
-    /// Manifests with an [inputs] table
+    /// Manifests with an `inputs` table
     #[arg(value_name = "MANIFEST", required = true)]
     pub manifests: Vec<PathBuf>,
     /// Only check that each lock matches its manifest; touches neither network nor files

@@ -57,7 +57,7 @@ impl Host {
                 snapshot: variable("DEBIAN_SNAPSHOT").and_then(|v| v.into_string().ok()),
             },
             http: HttpOptions {
-                ca_bundle: value("SSL_CERT_FILE").map(PathBuf::from),
+                ca_bundle: value("SSL_CERT_FILE").map(PathBuf::from).or_else(system_bundle),
                 http_proxy: either("http_proxy", "HTTP_PROXY"),
                 https_proxy: either("https_proxy", "HTTPS_PROXY"),
                 no_proxy: either("no_proxy", "NO_PROXY"),
@@ -70,6 +70,12 @@ impl Host {
                 .or_else(|| home.map(|home| home.join(".cargo"))),
         }
     }
+}
+
+/// The machine's own set of authorities, where it has one: a company's proxy may sign with one of its own.
+fn system_bundle() -> Option<PathBuf> {
+    let path = PathBuf::from("/etc/ssl/certs/ca-certificates.crt");
+    path.is_file().then_some(path)
 }
 
 #[cfg(test)]

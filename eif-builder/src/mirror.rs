@@ -28,7 +28,8 @@ pub struct Mirrors {
 pub struct MirrorOptions {
     /// `DEBIAN_MIRROR`: base URL of the main archive, instead of apt's.
     pub debian: Option<String>,
-    /// `DEBIAN_SECURITY_MIRROR`: base URL of the security archive, instead of apt's.
+    /// `DEBIAN_SECURITY_MIRROR`: base URL of the security archive, instead of apt's and of the one beside the
+    /// main archive (`URL-security`).
     pub security: Option<String>,
     /// Base URL of the snapshot archive; [`SNAPSHOT`] unless told otherwise, empty for none.
     pub snapshot: Option<String>,
@@ -80,9 +81,14 @@ impl Mirrors {
             Some(options.snapshot.as_deref().unwrap_or(SNAPSHOT)),
             "the snapshot archive",
         )?;
+        // Mirrors that have both archives have them side by side. A wrong guess costs a failed request.
+        let beside = main.as_ref().map(|url| format!("{url}-security"));
         Ok(Self {
+            security: security.map_or_else(
+                || apt.security.into_iter().chain(beside).collect(),
+                |url| vec![url],
+            ),
             main: main.map_or(apt.main, |url| vec![url]),
-            security: security.map_or(apt.security, |url| vec![url]),
             snapshot,
         })
     }

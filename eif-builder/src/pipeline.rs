@@ -160,9 +160,9 @@ impl Pipeline<'_> {
         key.field(FORM);
         key.field(file_digest(self.workshop.exe)?.as_bytes());
         key.field(file_digest(&manifest.path)?.as_bytes());
-        self.hash_manifest_files(&manifest, &mut key)?;
+        hash_manifest_files(&manifest, &mut key)?;
 
-        let (kernel, kernel_version, nsm_module) = self.kernel(&recipes, &build_root, own, &mut key)?;
+        let (kernel, kernel_version, nsm_module) = kernel(&recipes, &build_root, own, &mut key)?;
         let (init, programs) = self.programs(&manifest, &build_root, &mut key)?;
         let packages = if locked.packages().is_empty() {
             None
@@ -185,49 +185,6 @@ impl Pipeline<'_> {
             Ok::<_, PipelineError>(())
         })?;
         publish(&part, &manifest.name, out)
-    }
-
-    /// Files that the manifest names, and what it compiled into PID 1's table.
-    fn hash_manifest_files(&self, manifest: &Manifest, key: &mut Hasher) -> Result<(), PipelineError> {
-        let table = manifest
-            .table
-            .encode()
-            .map_err(|e| ImageError::from(crate::rootfs::RootfsError::from(e)))?;
-        key.field(&table);
-        for (path, node) in &manifest.nodes {
-            if let DeclaredNode::Source { path: source, .. } = node {
-                key.field(path.as_str().as_bytes());
-                key.field(file_digest(source)?.as_bytes());
-            }
-        }
-        Ok(())
-    }
-
-    fn kernel(
-        &self,
-        recipes: &Recipes<'_>,
-        build_root: &Root,
-        own: Option<&OwnKernel>,
-        key: &mut Hasher,
-    ) -> Result<(PathBuf, String, Option<PathBuf>), PipelineError> {
-        if let Some(own) = own {
-            key.field(b"own kernel");
-            key.field(file_digest(&own.kernel)?.as_bytes());
-            if let Some(module) = &own.nsm_module {
-                key.field(file_digest(module)?.as_bytes());
-            }
-            return Ok((
-                own.kernel.clone(),
-                "the operator's own".to_owned(),
-                own.nsm_module.clone(),
-            ));
-        }
-        let built = recipes.kernel(build_root)?;
-        let kernel = built.file("bzImage")?;
-        key.field(kernel.sha256.as_bytes());
-        let version = built.file("version")?.path;
-        let version = fs::read_to_string(&version).map_err(io_error("read", &version))?;
-        Ok((kernel.path, version.trim().to_owned(), None))
     }
 
     fn programs(
@@ -257,6 +214,48 @@ impl Pipeline<'_> {
         }
         Ok((init, programs))
     }
+}
+
+/// Files that the manifest names, and what it compiled into PID 1's table.
+fn hash_manifest_files(manifest: &Manifest, key: &mut Hasher) -> Result<(), PipelineError> {
+    let table = manifest
+        .table
+        .encode()
+        .map_err(|e| ImageError::from(crate::rootfs::RootfsError::from(e)))?;
+    key.field(&table);
+    for (path, node) in &manifest.nodes {
+        if let DeclaredNode::Source { path: source, .. } = node {
+            key.field(path.as_str().as_bytes());
+            key.field(file_digest(source)?.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn kernel(
+    recipes: &Recipes<'_>,
+    build_root: &Root,
+    own: Option<&OwnKernel>,
+    key: &mut Hasher,
+) -> Result<(PathBuf, String, Option<PathBuf>), PipelineError> {
+    if let Some(own) = own {
+        key.field(b"own kernel");
+        key.field(file_digest(&own.kernel)?.as_bytes());
+        if let Some(module) = &own.nsm_module {
+            key.field(file_digest(module)?.as_bytes());
+        }
+        return Ok((
+            own.kernel.clone(),
+            "the operator's own".to_owned(),
+            own.nsm_module.clone(),
+        ));
+    }
+    let built = recipes.kernel(build_root)?;
+    let kernel = built.file("bzImage")?;
+    key.field(kernel.sha256.as_bytes());
+    let version = built.file("version")?.path;
+    let version = fs::read_to_string(&version).map_err(io_error("read", &version))?;
+    Ok((kernel.path, version.trim().to_owned(), None))
 }
 
 fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {

@@ -278,7 +278,7 @@ impl Enclave {
             .iter()
             .rev()
             .map(|(m, _)| *m)
-            .find(|m| *m != Milestone::Ended);
+            .find(|m| !matches!(m, Milestone::Stopped | Milestone::Ended));
         let said = match self.record.wrong_text() {
             Some(text) => text,
             None if passed(Milestone::Ended) => "the emulator has ended".into(),

@@ -90,6 +90,20 @@ fn a_derivative_is_not_asked_and_the_error_says_what_to_set() {
     let mirrors = Mirrors::discover(&options, etc.path()).unwrap();
     assert_eq!(mirrors.of(Archive::Debian).unwrap(), ["http://mine.test/debian"]);
     assert_eq!(mirrors.snapshot(), None);
+    assert_eq!(
+        mirrors.of(Archive::DebianSecurity).unwrap(),
+        ["http://mine.test/debian-security"],
+        "the archive beside it"
+    );
+    let both = MirrorOptions {
+        security: Some("http://sec.test/s".into()),
+        ..options
+    };
+    let mirrors = Mirrors::discover(&both, etc.path()).unwrap();
+    assert_eq!(
+        mirrors.of(Archive::DebianSecurity).unwrap(),
+        ["http://sec.test/s"]
+    );
     for bad in ["mine.test", "ftp://x", "http://", "http://a b"] {
         let options = MirrorOptions {
             debian: Some(bad.into()),

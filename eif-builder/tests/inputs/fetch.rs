@@ -46,7 +46,7 @@ pub(crate) struct Setup {
     dir: tempfile::TempDir,
     store: Store,
     http: Http,
-    mirrors: Mirrors,
+    pub(crate) mirrors: Mirrors,
     local: BTreeMap<String, PathBuf>,
 }
 
@@ -55,7 +55,7 @@ impl Setup {
         Self::with(mirrors, snapshot, &HttpOptions::default())
     }
 
-    fn with(mirrors: &[&Server], snapshot: Option<&Server>, options: &HttpOptions) -> Self {
+    pub(crate) fn with(mirrors: &[&Server], snapshot: Option<&Server>, options: &HttpOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let etc = dir.path().join("etc");
         std::fs::create_dir_all(etc.join("apt")).unwrap();
@@ -362,49 +362,6 @@ fn downloads_come_from_their_url_or_from_a_file_that_the_user_has() {
         1,
         "the file that the user has is used alone"
     );
-}
-
-#[test]
-fn proxies_are_used_as_told() {
-    let file = body();
-    let proxy = Server::files(vec![("/pool/aa.deb".into(), file.clone())]);
-    let options = HttpOptions {
-        http_proxy: Some(proxy.url()),
-        no_proxy: Some("127.0.0.1, other.invalid".into()),
-        ..HttpOptions::default()
-    };
-    let direct = Server::files(vec![("/pool/aa.deb".into(), file.clone())]);
-    let mut setup = Setup::with(&[&direct], None, &options);
-    assert_eq!(setup.fetch_one(&file).unwrap(), file);
-    assert_eq!(proxy.requests().len(), 0, "told to reach that host without");
-    let far = MirrorOptions {
-        debian: Some("http://mirror.invalid".into()),
-        snapshot: Some(String::new()),
-        ..MirrorOptions::default()
-    };
-    setup = Setup::with(&[], None, &options);
-    setup.mirrors = Mirrors::discover(&far, Path::new("/nonexistent")).unwrap();
-    assert_eq!(setup.fetch_one(&file).unwrap(), file);
-    let asked: Vec<_> = proxy.requests().into_iter().map(|r| r.target).collect();
-    assert_eq!(asked, ["mirror.invalid:80", "/pool/aa.deb"]);
-}
-
-#[test]
-fn unusable_settings_are_errors() {
-    let dir = tempfile::tempdir().unwrap();
-    let bundle = dir.path().join("ca.pem");
-    let options = |path: &Path| HttpOptions {
-        ca_bundle: Some(path.to_owned()),
-        ..HttpOptions::default()
-    };
-    Http::new(&options(&bundle)).unwrap_err();
-    std::fs::write(&bundle, "no certificate").unwrap();
-    Http::new(&options(&bundle)).unwrap_err();
-    let proxy = HttpOptions {
-        http_proxy: Some("::".into()),
-        ..HttpOptions::default()
-    };
-    Http::new(&proxy).unwrap_err();
 }
 
 #[test]

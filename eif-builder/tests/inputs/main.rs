@@ -11,12 +11,14 @@
 mod archive;
 mod dpkg;
 mod fetch;
+mod frame;
 mod hostile;
 mod keys;
 mod locking;
 mod outside;
 mod release;
 mod server;
+mod settings;
 mod signature;
 mod snapshot;
 mod tls;

@@ -1,7 +1,7 @@
 //! All connections of one guest: which packet belongs to which, who is served next, what is refused.
 //!
 //! A pure state machine: packets, host events and times go in, packets come out. Sockets are behind
-//! [`Host`], the guest's queues are [`super::device`]'s.
+//! [`Host`], the guest's queues are the device's.
 //!
 //! Packets that fit no connection are answered with an RST. At most [`MAX_REPLIES`] of those wait; a guest
 //! that provokes more without taking any loses the rest. The guest's packets are always taken, whatever

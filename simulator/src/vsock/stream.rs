@@ -1,5 +1,5 @@
 //! What the protocol needs from the host's side of a connection. Tests give it queues in memory, the
-//! backend Unix sockets ([`super::unix`]).
+//! backend Unix sockets.
 
 use std::io::{Read, Result, Write};
 use std::net::Shutdown;

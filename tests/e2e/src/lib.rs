@@ -6,7 +6,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::print_stdout,
     reason = "a failed step is a failed test"
 )]
 
@@ -24,7 +26,7 @@ use simulator::enclave::{Config, Enclave};
 use simulator::record::Milestone;
 
 /// Patience with a step of an emulated machine on a busy host.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The value of a variable that `scripts/with-enclave.sh` sets.
 #[must_use]

@@ -1,5 +1,5 @@
 //! What a service of the enclave sees and may do, asked from inside, and what happens when it dies too often.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 
 use std::time::Duration;
 

@@ -4,17 +4,31 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use e2e::{eif_builder, pcrs, place, said, scratch_in_tree, top};
+use e2e::{PATIENCE, eif_builder, pcrs, place, said, scratch_in_tree, top};
+
+/// One test at a time: some look at what the others would change in the store.
+static STORE: Mutex<()> = Mutex::new(());
 
 /// A copy of the test image's manifest and lock that may be edited.
 struct Copy {
     dir: tempfile::TempDir,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Copy {
     fn new() -> Self {
+        let turn = STORE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            _turn: Some(turn),
+            ..Self::another()
+        }
+    }
+
+    /// A further copy within one test.
+    fn another() -> Self {
         let dir = scratch_in_tree();
         let image = dir.path().join("rootfs/image");
         fs::create_dir_all(dir.path().join("rootfs/seccomp")).unwrap();
@@ -27,7 +41,7 @@ impl Copy {
             dir.path().join("rootfs/seccomp/agent.json"),
         )
         .unwrap();
-        Self { dir }
+        Self { dir, _turn: None }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -107,7 +121,7 @@ fn wrong_inputs_are_clear_errors() {
     unknown.edit("image.toml", "memory_mib", "memory_mb");
     unknown.refused(&[], &["image.toml", "unknown field `memory_mb`"]);
 
-    let drifted = Copy::new();
+    let drifted = Copy::another();
     drifted.edit(
         "image.toml",
         "exact = [\"ca-certificates\"]",
@@ -115,11 +129,11 @@ fn wrong_inputs_are_clear_errors() {
     );
     drifted.refused(&[], &["image.lock", "does not match its manifest", "make lock"]);
 
-    let unlocked = Copy::new();
+    let unlocked = Copy::another();
     fs::remove_file(unlocked.file("image.lock")).unwrap();
     unlocked.refused(&[], &["image.lock does not exist", "make lock"]);
 
-    let other_form = Copy::new();
+    let other_form = Copy::another();
     other_form.edit("image.lock", "schema = 1", "schema = 2");
     other_form.refused(&[], &["image.lock", "2"]);
 }
@@ -150,14 +164,12 @@ fn store() -> PathBuf {
         .to_path_buf()
 }
 
-fn entries(dir: &Path) -> Vec<String> {
+fn entries(dir: &Path) -> Vec<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "sorted below")]
-    let mut names: Vec<String> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
+    let found = fs::read_dir(dir).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
 }
 
 /// A disk that is full is a clear error, and neither a part nor an output is left half-made.
@@ -167,9 +179,9 @@ fn a_full_disk_leaves_nothing_half_made() {
     copy.edit("image.toml", "for the agent only", "made on a full disk");
     let before = entries(&store().join("parts"));
     let (manifest, out) = (copy.file("image.toml"), copy.dir.path().join("out"));
-    // No file may grow past 64 KiB: writes fail as they do on a full disk.
-    let output = Command::new("prlimit")
-        .args(["--fsize=65536", "--"])
+    // No file may grow past 64 KiB: with the signal ignored, writes fail as they do on a full disk.
+    let output = Command::new("sh")
+        .args(["-c", r#"trap "" XFSZ; exec prlimit --fsize=65536 -- "$@""#, "sh"])
         .arg(place("NITRO_EIF_BUILDER"))
         .args([
             "build",
@@ -183,8 +195,16 @@ fn a_full_disk_leaves_nothing_half_made() {
     assert!(!output.status.success(), "{text}");
     assert_eq!(entries(&store().join("parts")), before, "{text}");
     assert!(!out.join("e2e.eif").exists());
-    let again = copy.pcrs();
-    assert_eq!(again.len(), 3, "the same build succeeds when there is room");
+    assert!(
+        text.contains("cannot write") && text.contains("File too large"),
+        "{text}"
+    );
+    let with_room = copy.pcrs();
+    assert_eq!(
+        copy.pcrs(),
+        with_room,
+        "the same build succeeds when there is room"
+    );
 }
 
 /// A build that is killed leaves a store in which the next one finds only whole things.
@@ -204,16 +224,39 @@ fn a_killed_build_leaves_the_store_whole() {
         ])
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(600));
+    // In the middle: the app ramdisk is being written in the build's scratch folder.
+    let half_made = || {
+        let scratch = entries(&store().join("tmp"));
+        scratch
+            .iter()
+            .flat_map(|dir| entries(dir))
+            .find(|part| part.join("app.cpio.zst").exists())
+    };
+    let start = Instant::now();
+    while half_made().is_none() {
+        assert!(
+            start.elapsed() < PATIENCE && child.try_wait().unwrap().is_none(),
+            "the build was not caught"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
-    let after = entries(&store().join("parts"));
-    assert!(after.len() <= before.len() + 1, "{after:?}");
-    let left = entries(&out)
-        .into_iter()
-        .filter(|name| name.starts_with('.'))
-        .count();
-    assert!(left <= 1, "at most the file that was being renamed");
+    assert_eq!(
+        entries(&store().join("parts")),
+        before,
+        "nothing new under any key"
+    );
+    assert_eq!(
+        entries(&out),
+        Vec::<PathBuf>::new(),
+        "nothing in the output folder"
+    );
+    assert!(
+        half_made().is_some(),
+        "what the killed build left is still in its scratch folder"
+    );
     let pcrs = copy.pcrs();
     assert_eq!(copy.pcrs(), pcrs);
+    assert!(half_made().is_none(), "the next build cleared it");
 }

@@ -148,7 +148,9 @@ fn keep(part: &Path) -> bool {
         return is_vendored(part);
     };
     let record: Value = serde_json::from_slice(&record).unwrap();
-    record["recipe"]["name"] == "kernel"
+    record
+        .pointer("/recipe/name")
+        .is_some_and(|name| name == "kernel")
 }
 
 fn is_vendored(part: &Path) -> bool {

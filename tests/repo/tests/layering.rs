@@ -104,7 +104,7 @@ fn all_members_but_benchmarks_are_default_members() {
         members.iter().filter_map(toml::Value::as_str).collect()
     };
     let mut expected = list("members");
-    expected.retain(|member| !member.starts_with("bench/") && member != "tests/differential");
+    expected.retain(|member| !member.starts_with("bench/") && *member != "tests/differential");
     assert_eq!(list("default-members"), expected);
 }
 

@@ -1,0 +1,12 @@
+//! The client and the program against a KMS on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed assumption should fail the test"
+)]
+
+mod cli;
+mod client;
+mod faults;
+mod setup;
+mod support;
