@@ -51,7 +51,7 @@ pub enum CrateError {
         package: String,
         /// Why.
         #[source]
-        source: VendorError,
+        source: Box<VendorError>,
     },
     /// A file of the reduced workspace cannot be written.
     #[error("cannot write {}", path.display())]
@@ -134,7 +134,7 @@ impl CrateShop<'_> {
         let vendored = vendor::provide(store, self.cargo, &reduced, self.workspace.lock());
         let vendored = vendored.map_err(|source| CrateError::Vendor {
             package: package.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let source = store.scratch_path();
         let written = reduced.write(&source, &vendored.lock);

@@ -47,7 +47,7 @@ pub enum RecipeError {
         name: &'static str,
         /// Why.
         #[source]
-        source: RootError,
+        source: Box<RootError>,
     },
     /// A source cannot be fetched.
     #[error(transparent)]
@@ -157,7 +157,10 @@ impl Recipes<'_> {
 
     fn provide(&self, name: &'static str, locked: &Locked, rules: &Rules) -> Result<Root, RecipeError> {
         let root = root::provide(self.workshop.store, locked, rules, self.fetcher);
-        root.map_err(|source| RecipeError::Root { name, source })
+        root.map_err(|source| RecipeError::Root {
+            name,
+            source: Box::new(source),
+        })
     }
 
     fn text(&self, file: &str) -> Result<String, RecipeError> {

@@ -173,6 +173,8 @@ fn fetch(cargo: &HostCargo, reduced: &Reduced, work: &Path) -> Result<String, Ve
 
 /// Checks and unpacks every package of `lock` into `dir`.
 fn fill(dir: &Path, cargo: &HostCargo, lock: &CargoLock, full: &CargoLock) -> Result<(), VendorError> {
+    // Also when it stays empty: a program may need no published crate.
+    fs::create_dir_all(dir).map_err(io_error("create", dir))?;
     let caches = cache_dirs(&cargo.home.join("registry/cache"))?;
     for package in lock.packages().iter().filter(|p| p.source.is_some()) {
         let Package {
@@ -258,3 +260,6 @@ fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) 
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
