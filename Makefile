@@ -11,7 +11,7 @@ RECIPE = $(EIF_BUILDER) recipe
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit deps clean
+.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ unit: deps ## Tests that need no enclave
 e2e: eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
 	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
+
+repro: eif simulator ## Build all again, kernel included, in other surroundings and compare every byte (10 min)
+	NITRO_REPRO_ALL=1 scripts/with-enclave.sh $(CARGO) test --locked --package e2e --test repro
 
 # One call, so that everything is compiled once.
 test: eif simulator ## All tests

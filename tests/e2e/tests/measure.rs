@@ -115,6 +115,42 @@ fn metadata_is_not_measured_but_is_in_the_image() {
     }
 }
 
+/// An operator's own kernel is measured like ours: the same file by another way gives the same PCRs.
+#[test]
+fn an_own_kernel_is_measured_too() {
+    let copy = Copy::new();
+    let ours = copy.pcrs();
+    let kernel = place("NITRO_TEST_KERNEL");
+    let build = |kernel: &Path, module: Option<&Path>| {
+        let mut args = vec!["--kernel", kernel.to_str().unwrap()];
+        args.extend(
+            module
+                .iter()
+                .flat_map(|module| ["--nsm-module", module.to_str().unwrap()]),
+        );
+        let output = copy.build_with(&args);
+        assert!(output.status.success(), "{}", said(&output));
+        pcrs(&copy.dir.path().join("out/e2e.pcrs.json"))
+    };
+    assert_eq!(build(&kernel, None), ours);
+    let other = copy.dir.path().join("bzImage");
+    let mut bytes = fs::read(&kernel).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&other, bytes).unwrap();
+    let moved = build(&other, None);
+    assert!(
+        moved[0] != ours[0] && moved[1] != ours[1] && moved[2] == ours[2],
+        "{moved:?}"
+    );
+    let module = copy.dir.path().join("nsm.ko");
+    fs::write(&module, b"a module").unwrap();
+    let with_module = build(&kernel, Some(&module));
+    assert!(
+        with_module[1] != ours[1] && with_module[2] == ours[2],
+        "the module is in the boot ramdisk"
+    );
+}
+
 #[test]
 fn wrong_inputs_are_clear_errors() {
     let unknown = Copy::new();

@@ -90,6 +90,11 @@ fn other_surroundings_give_the_same_bytes() {
     );
 }
 
+/// Whether the kernel is built again too, which takes minutes: set by `make repro`.
+fn everything() -> bool {
+    std::env::var_os("NITRO_REPRO_ALL").is_some()
+}
+
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", said(&output));
@@ -142,7 +147,8 @@ fn seed_store(store: &Path) {
     }
 }
 
-/// Vendored crates and the kernel are kept; programs, images and extracted roots are not.
+/// Vendored crates are kept, and the kernel unless `make repro` asks for all; programs, images and extracted roots
+/// are not.
 fn keep(part: &Path) -> bool {
     let Ok(record) = fs::read(part.join("part.json")) else {
         return is_vendored(part);
