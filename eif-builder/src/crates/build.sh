@@ -10,7 +10,9 @@ set -eu
 # Cargo takes a member of the workspace for unchanged when its time stamps are old, whatever its content.
 # Without its fingerprints it must compile it. Published crates are known to cargo by their checksums.
 for member in $MEMBERS; do
-    rm -rf "/target/release/.fingerprint/$member"-* "/target/$TARGET/release/.fingerprint/$member"-*
+    for dir in /target/release "/target/$TARGET/release"; do
+        rm -rf "$dir/.fingerprint/$member"-* "$dir/build/$member"-*
+    done
 done
 
 export CARGO_HOME=/build/cargo
