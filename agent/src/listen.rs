@@ -59,7 +59,7 @@ impl Listener for Vsock {
 /// Serves connections for ever.
 ///
 /// # Errors
-/// When `accept` has failed [`MAX_FAILURES`] times in a row.
+/// When `accept` has failed `MAX_FAILURES` times in a row.
 pub async fn serve<L: Listener>(listener: &L, operations: &Operations, bounds: Bounds) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut failures = 0;

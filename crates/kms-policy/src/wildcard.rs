@@ -38,7 +38,7 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// As [`matches`], with ASCII letters compared without regard to case.
+/// As [`matches()`], with ASCII letters compared without regard to case.
 pub(crate) fn matches_ignore_case(pattern: &str, text: &str) -> bool {
     matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
 }
