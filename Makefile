@@ -11,13 +11,16 @@ RECIPE = $(EIF_BUILDER) recipe
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro deps clean
+.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro deps test-deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-deps: ## Say (as root on Debian or Ubuntu: install) what this machine lacks
-	@scripts/host-deps.sh
+deps:
+	@scripts/host-deps.sh build
+
+test-deps: ## Say (as root on Debian or Ubuntu: install) what this machine lacks
+	@scripts/host-deps.sh test
 
 tools: deps
 	@$(CARGO) build --quiet --locked --profile tool --package eif-builder
@@ -34,29 +37,29 @@ run: eif simulator ## Boot the image in the simulator and show its console until
 simulator: deps
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
 
-unit: deps ## Tests that need no enclave
+unit: test-deps ## Tests that need no enclave
 	$(CARGO) test --locked --workspace --exclude bench-attest --exclude differential --exclude e2e --exclude simulator
 	$(CARGO) test --locked --package simulator --lib --bins
 
-e2e: eif simulator ## Tests that boot enclaves in the simulator
+e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
 	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
 
-repro: eif simulator ## Build all again, kernel included, in other surroundings and compare every byte (10 min)
+repro: test-deps eif simulator ## Build all again, kernel included, in other surroundings and compare every byte (10 min)
 	NITRO_REPRO_ALL=1 scripts/with-enclave.sh $(CARGO) test --locked --package e2e --test repro
 
 # One call, so that everything is compiled once.
-test: eif simulator ## All tests
+test: test-deps eif simulator ## All tests
 	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest
 
-check: deps ## Format, lints, documentation, locks, shell scripts, repository rules
+check: test-deps ## Format, lints, documentation, locks, shell scripts, repository rules
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	$(MAKE) --no-print-directory lock-check
 
-bench: eif simulator ## Ratios to named peers, sizes and times, measured in one run
+bench: test-deps eif simulator ## Ratios to named peers, sizes and times, measured in one run
 	python3 bench/image.py $(EIF_BUILDER) $(SIMULATOR) "$$($(RECIPE) emulator)"
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
 	$(CARGO) run --quiet --locked --release --package bench-attest

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the host must have: a C compiler for two crates of the host tools, GNU cpio, shellcheck and OpenSSL's headers
-# for the tests. Nothing of it reaches a measured byte. As root on Debian or Ubuntu it installs what is missing,
-# elsewhere it says what to install. Quiet when nothing is missing.
+# What the host must have. `host-deps.sh build`: a C compiler for a few crates of the host tools. `host-deps.sh test`: also
+# what the tests call or compile against. Nothing of it reaches a measured byte. As root on Debian or Ubuntu it
+# installs what is missing, elsewhere it says what to install. Quiet when nothing is missing.
 set -euo pipefail
 
 missing=()
@@ -9,14 +9,14 @@ need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing+=("$2")
 }
 need cc gcc
-need cpio cpio
-need shellcheck shellcheck
-need pkg-config pkg-config
-need git git
-if command -v pkg-config >/dev/null 2>&1; then
-    pkg-config --exists openssl || missing+=(libssl-dev)
-else
-    missing+=(libssl-dev)
+if [ "${1:-build}" = test ]; then
+    need cpio cpio
+    need git git
+    need pkg-config pkg-config
+    need prlimit util-linux
+    need python3 python3
+    need shellcheck shellcheck
+    pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

@@ -1,6 +1,6 @@
 //! The heartbeat: one byte to the parent, the same byte back. Without it nitro-cli ends the enclave with E36.
 //!
-//! Source: aws-nitro-enclaves-sdk-bootstrap `init/init.c`; contracts/kms-attestation.md 7.
+//! Source: aws-nitro-enclaves-sdk-bootstrap `init/init.c`; aws-nitro-enclaves-cli, `enclave_proc/utils.rs`.
 
 use std::time::Duration;
 

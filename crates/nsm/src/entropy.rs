@@ -3,7 +3,7 @@
 //! Where no NSM driver feeds the pool yet, this is what seeds it; where one does, it adds to it. It is no generator:
 //! programs read `getrandom` as ever.
 //!
-//! Source: contracts/kms-attestation.md 5.5 (what AWS's own library does); `linux/random.h`, `RNDADDENTROPY`.
+//! Source: aws-nitro-enclaves-sdk-c `source/init.c` seeds the pool so; `linux/random.h`, `RNDADDENTROPY`.
 
 use std::fs::File;
 use std::io;
