@@ -4,13 +4,14 @@
 //! flags below; so a change to one member rebuilds only the programs that contain it. All programs share one
 //! target folder per root and flags, where only published crates stay compiled between builds.
 //!
-//! - [`workspace`]: the smallest workspace that still builds a program
+//! - [`workspace`]: the smallest workspace that still builds a program; [`reduced`]: that workspace
 //! - [`lockfile`]: `Cargo.lock` and what of it can be reached
 //! - [`vendor`]: the published crates, checked and unpacked
 //! - [`elf`]: what the result must be
 
 pub mod elf;
 pub mod lockfile;
+pub mod reduced;
 pub mod vendor;
 pub mod workspace;
 
@@ -23,8 +24,9 @@ use crate::digest::{Hasher, Sha256};
 use crate::part::{BuiltPart, Part, PartError, Root, Source, Workshop};
 use crate::store::{StoreError, remove_tree};
 use elf::ElfError;
+use reduced::Reduced;
 use vendor::{HostCargo, VendorError};
-use workspace::{Reduced, Workspace, WorkspaceError};
+use workspace::{Workspace, WorkspaceError};
 
 /// The one target. Named, because otherwise the flags would hit build scripts and procedural macros too.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::lockfile::{CargoLock, LockfileError, Package};
-use super::workspace::Reduced;
+use super::reduced::Reduced;
 use crate::compression::Compression;
 use crate::digest::{Hasher, NotSha256, Sha256};
 use crate::store::{Store, StoreError, remove_tree};

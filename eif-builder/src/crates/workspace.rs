@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::{Table, Value};
 
 use super::lockfile::{CargoLock, LockfileError};
-use crate::digest::{Hasher, Sha256};
+use super::reduced::Reduced;
 
 /// Tables of dependencies that reach the program. `dev-dependencies` do not.
 const KINDS: [&str; 2] = ["dependencies", "build-dependencies"];
@@ -88,21 +88,6 @@ struct Member {
     /// Relative to the workspace, `/`-separated.
     dir: String,
     manifest: Table,
-}
-
-/// A workspace reduced to what one program needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reduced {
-    /// The member that is to be built.
-    pub package: String,
-    /// Its programs.
-    pub bins: Vec<String>,
-    /// Names of all members in it.
-    pub members: Vec<String>,
-    /// Every file by its path, without `Cargo.lock`.
-    pub files: BTreeMap<String, Vec<u8>>,
-    /// The part of `Cargo.lock` that it may need.
-    pub lock: CargoLock,
 }
 
 impl Workspace {
@@ -355,51 +340,6 @@ impl Workspace {
             bins.insert(name.to_owned());
         }
         Ok(bins.into_iter().collect())
-    }
-}
-
-impl Reduced {
-    /// SHA-256 over every file and the lock.
-    #[must_use]
-    pub fn digest(&self) -> Sha256 {
-        self.digest_of(|_| true)
-    }
-
-    /// SHA-256 over what decides which packages are needed: the manifests and the lock.
-    #[must_use]
-    pub fn needs_digest(&self) -> Sha256 {
-        self.digest_of(|path| path == "Cargo.toml" || path.ends_with("/Cargo.toml"))
-    }
-
-    fn digest_of(&self, counts: impl Fn(&str) -> bool) -> Sha256 {
-        let mut hasher = Hasher::new();
-        for (path, bytes) in self.files.iter().filter(|(path, _)| counts(path)) {
-            hasher.field(path.as_bytes());
-            hasher.field(bytes);
-        }
-        hasher.field(b"Cargo.lock");
-        hasher.field(self.lock.to_text().as_bytes());
-        hasher.finish()
-    }
-
-    /// Writes the files below `dir`, with `lock` as `Cargo.lock`.
-    ///
-    /// # Errors
-    /// The first file that cannot be written, and why.
-    pub fn write(&self, dir: &Path, lock: &str) -> Result<(), (PathBuf, io::Error)> {
-        let lock = [("Cargo.lock", lock.as_bytes())];
-        let files = self
-            .files
-            .iter()
-            .map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
-        for (path, bytes) in files.chain(lock) {
-            let path = dir.join(path);
-            let parent = path.parent().unwrap_or(dir);
-            fs::create_dir_all(parent)
-                .and_then(|()| fs::write(&path, bytes))
-                .map_err(|e| (path, e))?;
-        }
-        Ok(())
     }
 }
 
