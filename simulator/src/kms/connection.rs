@@ -22,7 +22,7 @@ use super::sigv4::Signed;
 /// For the whole TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For the head of a request, also of the next one on a connection that is kept.
-const HEAD: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_mins(1);
 /// For the body of a request.
 const BODY: Duration = Duration::from_secs(30);
 /// Longest body. An attestation document may have 262144 bytes, a third more in base64.
@@ -116,7 +116,7 @@ fn response(reply: Reply) -> Result<Response<Cut>, Ended> {
         .header("date", reply.date)
         .body(Cut {
             data: Some(data),
-            cut,
+            broken_off: cut,
             length: u64::try_from(length).unwrap_or(u64::MAX),
         })
         .map_err(|_| Ended)
@@ -130,7 +130,7 @@ struct Ended;
 /// A body in one piece, and perhaps an end before its end.
 struct Cut {
     data: Option<Bytes>,
-    cut: bool,
+    broken_off: bool,
     /// What `content-length` says.
     length: u64,
 }
@@ -145,13 +145,13 @@ impl Body for Cut {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.data.take() {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
-            None if self.cut => Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
+            None if self.broken_off => Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && !self.cut
+        self.data.is_none() && !self.broken_off
     }
 
     fn size_hint(&self) -> SizeHint {

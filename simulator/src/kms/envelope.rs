@@ -119,6 +119,9 @@ fn encode(id: &[u8; 32], wrapped: &[u8], iv: &[u8; 16], content: &[u8], form: Co
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::signature::KeyPair as _;
+
     use super::*;
 
     /// Genuine answers of KMS: with their variable parts put into our encoder, it writes the same bytes.
@@ -176,8 +179,6 @@ mod tests {
             &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
         )
         .unwrap();
-        use aws_lc_rs::encoding::AsDer as _;
-        use aws_lc_rs::signature::KeyPair as _;
         let spki = p256.public_key().as_der().unwrap();
         assert_eq!(Recipient::from_spki(spki.as_ref()).err(), Some(NotRecipient));
         assert_eq!(Recipient::from_spki(&[]).err(), Some(NotRecipient));

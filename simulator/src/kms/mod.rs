@@ -44,7 +44,12 @@
 //! - [`trust`]: whose attestation documents are believed; [`envelope`]: the answer that only the enclave can read
 //! - [`key`], [`store`], [`blob`]: keys, where they are kept, ciphertexts
 //! - [`principal`]: who may call; [`pki`]: the test CA; [`fault`]: what goes wrong on request; [`record`]: what happened
+//! - [`cli`], [`command`], [`control`]: the commands `simulator kms` and `simulator kms-control`
 //! - [`unsigned`]: documents as QEMU makes them, for tests
+
+pub mod cli;
+pub mod command;
+pub mod control;
 
 pub mod server;
 
@@ -74,3 +79,4 @@ pub mod unsigned;
 
 mod ber;
 mod secret;
+mod state;

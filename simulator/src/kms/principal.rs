@@ -4,6 +4,7 @@
 //!
 //! ```toml
 //! [[principal]]
+//! name = "enclave"                                       # profile in the file of credentials; absent: the access key
 //! access_key_id = "ASIAEXAMPLEENCLAVE01"
 //! secret_access_key = "any text"
 //! session_token = "any text"                             # temporary credentials; absent for a user
@@ -60,8 +61,10 @@ pub enum PrincipalError {
         /// What is wrong.
         source: kms_policy::action::ActionError,
     },
-    /// An access key is empty, has characters that a signature cannot carry, or is there twice.
-    #[error("access key {access_key_id:?} is empty, malformed or there twice")]
+    /// An access key or the name beside it is empty or has odd characters, or the key is there twice.
+    #[error(
+        "access key {access_key_id:?}, or the name beside it, is empty or malformed, or the key is there twice"
+    )]
     AccessKey {
         /// The text.
         access_key_id: String,
@@ -77,6 +80,7 @@ pub enum PrincipalError {
 /// An access key and who is behind it.
 #[derive(Clone, Debug)]
 pub struct Principal {
+    name: String,
     access_key_id: String,
     secret: Secret,
     session_token: Option<Secret>,
@@ -100,6 +104,7 @@ impl Principal {
         session: &str,
     ) -> Result<Self, PrincipalError> {
         let raw = Raw {
+            name: None,
             access_key_id: access_key_id.to_owned(),
             secret_access_key: secret_access_key.to_owned(),
             session_token: Some(session_token.to_owned()),
@@ -118,6 +123,7 @@ impl Principal {
     /// As [`Self::role_session`].
     pub fn user(access_key_id: &str, secret_access_key: &str, user: &str) -> Result<Self, PrincipalError> {
         let raw = Raw {
+            name: None,
             access_key_id: access_key_id.to_owned(),
             secret_access_key: secret_access_key.to_owned(),
             session_token: None,
@@ -144,6 +150,12 @@ impl Principal {
     pub fn expires(mut self, at: UnixMs) -> Self {
         self.expires = Some(at);
         self
+    }
+
+    /// Its name here; it means nothing to KMS.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The access key id.
@@ -186,11 +198,11 @@ impl Principal {
 
     fn from_raw(raw: Raw) -> Result<Self, PrincipalError> {
         let access_key_id = raw.access_key_id;
-        let good = (1..=128).contains(&access_key_id.len())
-            && access_key_id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !good {
+        let word = |text: &str, others: &[u8]| {
+            let form = |b: u8| b.is_ascii_alphanumeric() || others.contains(&b);
+            (1..=128).contains(&text.len()) && text.bytes().all(form)
+        };
+        if !word(&access_key_id, b"_") || !raw.name.as_deref().is_none_or(|name| word(name, b"_-")) {
             return Err(PrincipalError::AccessKey { access_key_id });
         }
         if raw.secret_access_key.is_empty() {
@@ -226,6 +238,7 @@ impl Principal {
         let iam: Vec<&str> = raw.iam.iter().map(String::as_str).collect();
         Ok(Self {
             iam: patterns(&access_key_id, &iam)?,
+            name: raw.name.unwrap_or_else(|| access_key_id.clone()),
             secret: Secret::new(raw.secret_access_key),
             session_token: raw.session_token.map(Secret::new),
             access_key_id,
@@ -298,6 +311,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    name: Option<String>,
     access_key_id: String,
     secret_access_key: String,
     session_token: Option<String>,

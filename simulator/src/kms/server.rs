@@ -172,8 +172,16 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServerError> {
     })
 }
 
-/// Listens at `path`, in the place of a socket that nobody listens on any more.
-pub(crate) fn bind_unix(path: &Path) -> Result<UnixListener, ServerError> {
+fn bind_unix(path: &Path) -> Result<UnixListener, ServerError> {
+    clear_stale(path)?;
+    UnixListener::bind(path).map_err(|source| ServerError::Listen {
+        address: path.display().to_string(),
+        source,
+    })
+}
+
+/// Removes a socket that nobody listens on any more; refuses anything else that is at `path`.
+pub(crate) fn clear_stale(path: &Path) -> Result<(), ServerError> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
         let stale = found.file_type().is_socket() && std::os::unix::net::UnixStream::connect(path).is_err();
         if !stale {
@@ -181,13 +189,10 @@ pub(crate) fn bind_unix(path: &Path) -> Result<UnixListener, ServerError> {
                 path: path.to_owned(),
             });
         }
-        // If it cannot be removed, binding fails and says why.
+        // If it cannot be removed, listening there fails and says why.
         drop(std::fs::remove_file(path));
     }
-    UnixListener::bind(path).map_err(|source| ServerError::Listen {
-        address: path.display().to_string(),
-        source,
-    })
+    Ok(())
 }
 
 async fn accept_tcp(listener: TcpListener, shared: Shared) {

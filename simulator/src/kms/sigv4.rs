@@ -166,10 +166,10 @@ impl<'a> Authorization<'a> {
                 stamp,
             });
         }
-        let mut text = String::new();
-        for name in names.iter().filter(|name| part(name).is_none()) {
-            text += &format!("Authorization header requires '{name}' parameter. ");
-        }
+        let absent = names.iter().filter(|name| part(name).is_none());
+        let mut text: String = absent
+            .flat_map(|name| ["Authorization header requires '", name, "' parameter. "])
+            .collect();
         if stamped.is_none() {
             text += "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ";
         }
@@ -275,10 +275,10 @@ fn signature(request: &Signed<'_>, parsed: &Authorization<'_>, secret: &str) -> 
             .filter(|(known, _)| known == name)
             .map(|(_, value)| collapsed(value))
             .collect();
-        canonical += &format!("{name}:{}\n", values.join(","));
+        canonical.extend([name, ":", &values.join(","), "\n"]);
     }
     let payload = hex::encode(digest(&SHA256, request.body));
-    canonical += &format!("\n{}\n{payload}", parsed.signed_headers.join(";"));
+    canonical.extend(["\n", &parsed.signed_headers.join(";"), "\n", &payload]);
 
     let Authorization {
         date,

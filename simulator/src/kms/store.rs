@@ -199,7 +199,7 @@ fn read_key(path: &Path) -> Result<Key, StoreError> {
 
 /// Writes a file as a whole, for its owner only.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let write = || -> io::Result<()> {
         // Such files are made with mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(folder)?;

@@ -9,6 +9,7 @@ use attest::danger::{UnsignedError, UnsignedSimulator};
 use attest::{Claims, Moment, PcrSet, Policy, TrustRoot, UnixMs, VerifyError, verify};
 
 use super::envelope::{NotRecipient, Recipient};
+use super::error::with_causes;
 
 /// Longest age of a document. AWS does not publish its own limit.
 pub const MAX_AGE: Duration = Duration::from_mins(5);
@@ -75,10 +76,10 @@ impl Trust {
 #[non_exhaustive]
 pub enum TrustError {
     /// Not verified.
-    #[error("attestation document refused at its {}: {}", .0.step(), chain_text(.0))]
+    #[error("attestation document refused at its {}: {}", .0.step(), with_causes(.0))]
     Verify(#[from] VerifyError),
     /// Not of QEMU's unsigned shape, or too old.
-    #[error("attestation document refused: {}", chain_text(.0))]
+    #[error("attestation document refused: {}", with_causes(.0))]
     Unsigned(#[from] UnsignedError),
     /// There is no key to encrypt to.
     #[error("the attestation document has no public key")]
@@ -86,17 +87,6 @@ pub enum TrustError {
     /// The key is of another kind.
     #[error("the attestation document's public key: {0}")]
     PublicKey(#[from] NotRecipient),
-}
-
-/// The error with its causes, on one line.
-fn chain_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text += &format!(": {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// What is believed of an enclave.

@@ -154,9 +154,9 @@ impl Connection {
     pub(crate) fn send(&mut self, headers: &[(String, String)], body: &[u8]) -> io::Result<Answer> {
         let mut head = "POST / HTTP/1.1\r\n".to_owned();
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name, ": ", value, "\r\n"]);
         }
-        head += &format!("content-length: {}\r\n\r\n", body.len());
+        head.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
         self.raw(&[head.as_bytes(), body].concat())
     }
 

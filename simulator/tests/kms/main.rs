@@ -9,6 +9,10 @@
     reason = "a failed assumption should fail the test"
 )]
 
-mod attestation;
 mod client;
 mod setup;
+
+mod attestation;
+mod operations;
+mod policies;
+mod signatures;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Call, pending_deletion};
 use crate::kms::authorize;
 use crate::kms::clock::later;
-use crate::kms::error::KmsError;
+use crate::kms::error::{KmsError, with_causes};
 use crate::kms::key::{Key, KeyPolicy, State};
 use crate::kms::operation::Operation;
 use crate::kms::ops::input::parse;
@@ -116,15 +116,7 @@ fn read_policy(text: &str) -> Result<KeyPolicy, KmsError> {
             format!("a policy has 1 to {MAX_POLICY} bytes"),
         ));
     }
-    KeyPolicy::parse(text).map_err(|error| {
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(source) = cause {
-            message += &format!(": {source}");
-            cause = source.source();
-        }
-        malformed(message)
-    })
+    KeyPolicy::parse(text).map_err(|error| malformed(with_causes(&error)))
 }
 
 /// A policy must leave its author able to change it, unless the author says otherwise.
@@ -329,10 +321,8 @@ fn metadata(kms: &Kms, key: &Key) -> Value {
         "MultiRegion": false,
         "Origin": "AWS_KMS",
     });
-    if let Some(map) = value.as_object_mut() {
-        if let State::PendingDeletion(at) = key.state {
-            map.insert("DeletionDate".to_owned(), seconds(at));
-        }
+    if let (Some(map), State::PendingDeletion(at)) = (value.as_object_mut(), key.state) {
+        map.insert("DeletionDate".to_owned(), seconds(at));
     }
     value
 }

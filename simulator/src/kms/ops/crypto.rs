@@ -41,18 +41,17 @@ pub(super) fn decrypt(call: &mut Call<'_>, body: &[u8]) -> Result<Value, KmsErro
     let attested = call.attested(input.recipient.take())?;
 
     let said = blob::key_id(&sealed.0).ok_or_else(KmsError::invalid_ciphertext)?;
-    let named = match input.key_id.as_deref() {
-        Some(key_id) => call.find(Some(key_id))?,
-        None => {
-            let key = call.kms.store().key(said).ok_or_else(|| {
-                KmsError::denied(
-                    "The ciphertext refers to a customer master key that does not exist, does not exist in this \
-                     region, or you are not allowed to access.",
-                )
-            })?;
-            call.entry.key = Some(key.arn.clone());
-            Named { key, alias: None }
-        }
+    let named = if input.key_id.is_some() {
+        call.find(input.key_id.as_deref())?
+    } else {
+        let key = call.kms.store().key(said).ok_or_else(|| {
+            KmsError::denied(
+                "The ciphertext refers to a customer master key that does not exist, does not exist in this region, \
+                 or you are not allowed to access.",
+            )
+        })?;
+        call.entry.key = Some(key.arn.clone());
+        Named { key, alias: None }
     };
     let mut facts = call.facts(&named);
     facts.one("kms:EncryptionAlgorithm", ALGORITHM);
