@@ -38,7 +38,7 @@ simulator: deps
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
 
 unit: test-deps ## Tests that need no enclave
-	$(CARGO) test --locked --workspace --exclude bench-attest --exclude differential --exclude e2e --exclude simulator
+	$(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude differential --exclude e2e --exclude simulator
 	$(CARGO) test --locked --package simulator --lib --bins
 
 e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
@@ -56,7 +56,7 @@ fuzz: test-deps ## One fuzz target for FUZZ_SECONDS (TARGET=name; without it: li
 
 # One call, so that everything is compiled once.
 test: test-deps eif simulator fuzz-smoke ## All tests
-	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest
+	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms
 
 check: test-deps ## Format, lints, documentation, locks, shell scripts, repository rules
 	$(CARGO) fmt --all -- --check
@@ -70,6 +70,7 @@ bench: test-deps eif simulator ## Ratios to named peers, sizes and times, measur
 	python3 bench/image.py $(EIF_BUILDER) $(SIMULATOR) "$$($(RECIPE) emulator)"
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
 	$(CARGO) run --quiet --locked --release --package bench-attest
+	$(CARGO) run --quiet --locked --release --package bench-kms
 
 lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
 	@$(EIF_BUILDER) lock $(LOCKED)
