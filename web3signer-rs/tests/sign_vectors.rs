@@ -1,4 +1,5 @@
-//! Every case of `tests/data/sign`: the roots of published and computed sign requests.
+//! Every case of `tests/data/sign` (published and computed elsewhere) and of `tests/data/edge` (edges of sizes and
+//! forks, made with remerkleable): the roots of sign requests.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -11,7 +12,7 @@ use serde_json::Value;
 use web3signer_rs::consensus::{CannotSign, Fork, Network, Resolved, SignRequest};
 use web3signer_rs::duty::Duty;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("data/sign/openapi_examples.json"),
     include_str!("data/sign/teku_localsigner_published.json"),
     include_str!("data/sign/deposit_published.json"),
@@ -20,6 +21,7 @@ const FILES: [&str; 8] = [
     include_str!("data/sign/computed_other_networks.json"),
     include_str!("data/sign/computed_fork_boundary.json"),
     include_str!("data/sign/gloas_preview.json"),
+    include_str!("data/edge/edge.json"),
 ];
 
 struct Case {

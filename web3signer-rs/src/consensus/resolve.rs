@@ -152,8 +152,9 @@ fn message_of_fork<P: Preset>(
     let at_epoch = |purpose: DomainType, epoch| purpose.domain(fork_info.version_at(epoch), root);
     let at_slot = |purpose, slot| at_epoch(purpose, network.epoch_of(slot));
     Ok(match object {
-        Object::Block(wire) => phase0_block(*wire, fork_info, network)?,
-        Object::BlockV2(BlockRequest::Phase0(wire)) => phase0_block(*wire, fork_info, network)?,
+        Object::Block(wire) | Object::BlockV2(BlockRequest::Phase0(wire)) => {
+            phase0_block(*wire, fork_info, network)?
+        }
         Object::BlockV2(BlockRequest::Altair(wire)) => altair_block::<P>(*wire, fork_info, network)?,
         Object::BlockV2(BlockRequest::Header(wire)) => {
             let header = BeaconBlockHeader::complete(Some(wire), "block_header")?;
