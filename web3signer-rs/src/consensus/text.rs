@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn fixed_bytes_have_exactly_their_size() {
-        for json in ["\"0x01020304\"", "\"01020304\"", "\"0x0102\\u00304\""] {
+        for json in ["\"0x01020304\"", "\"01020304\"", "\"0x0102\\u0030304\""] {
             assert_eq!(read(json), Some(Bytes([1, 2, 3, 4])), "{json}");
         }
         assert_eq!(read("\"0xabCD\""), Some(Bytes([0xab, 0xcd])));

@@ -77,6 +77,14 @@ pub enum NetworkError {
         #[source]
         source: ConfigError,
     },
+    /// Phase0 begins at 0 on every chain.
+    #[error("network {network}: PHASE0 cannot begin at epoch {epoch}")]
+    Genesis {
+        /// The network.
+        network: String,
+        /// The epoch given.
+        epoch: u64,
+    },
     /// A fork before the one that it builds on.
     #[error(
         "network {network}: {} at epoch {epoch} is before {} at epoch {previous_epoch}; set the epochs of all earlier forks too",
@@ -140,7 +148,7 @@ impl Network {
     /// The same network with fork epochs replaced, as `--Xnetwork-<fork>-fork-epoch` asks. [`NEVER`] takes a fork off.
     ///
     /// # Errors
-    /// [`NetworkError::Order`].
+    /// [`NetworkError::Order`] and [`NetworkError::Genesis`].
     pub fn with_fork_epochs(
         mut self,
         epochs: impl IntoIterator<Item = (Fork, u64)>,
@@ -225,6 +233,12 @@ impl Network {
     }
 
     fn checked(self) -> Result<Self, NetworkError> {
+        if let [epoch @ 1.., ..] = self.fork_epochs {
+            return Err(NetworkError::Genesis {
+                network: self.name,
+                epoch,
+            });
+        }
         let forks: Vec<_> = Fork::ALL.into_iter().zip(self.fork_epochs).collect();
         for pair in forks.windows(2) {
             if let [(previous, previous_epoch), (fork, epoch)] = *pair

@@ -151,7 +151,10 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Reads a root at compile time: a wrong digit in the table does not compile.
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index out of bounds")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
 const fn root(digits: &[u8; 64]) -> Root {
     let mut root = [0; 32];
     let mut at = 0;
