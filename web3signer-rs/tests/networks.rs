@@ -1,4 +1,5 @@
 //! The networks: known by name, from a configuration file, and with fork epochs of one's own.
+#![expect(clippy::unreadable_literal, reason = "written as the sources write them")]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
