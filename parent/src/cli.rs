@@ -33,7 +33,7 @@ pub enum Command {
     /// Start the enclave, give it its artefacts, watch the service, start it again when it must.
     ///
     /// Reads the TLS and validator tables with the instance role's credentials. Tells systemd READY when the signer serves.
-    /// Ends the enclave on SIGTERM or SIGINT, unless watchdog.keep_enclave is true.
+    /// Ends the enclave on SIGTERM or SIGINT, unless `watchdog.keep_enclave` is true.
     Watchdog,
     /// Carry TLS connections of clients to the enclave. Whatever is not TLS is dropped before it gets there.
     HttpsProxy(HttpsProxy),
@@ -50,7 +50,7 @@ pub enum Command {
 /// `parent https-proxy`.
 #[derive(Args, Debug)]
 pub struct HttpsProxy {
-    /// Listen here in place of https_proxy.listen.
+    /// Listen here in place of `https_proxy.listen`.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 }

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 pub const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
 
 /// Credentials are fetched anew this long before they expire. AWS has new ones ready by then.
-pub const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
+pub const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 
 /// How long the token is asked to live, seconds. One run of requests needs it.
 const TOKEN_TTL_S: &str = "60";
@@ -301,7 +301,7 @@ mod tests {
             .unwrap()
             .as_secs();
         assert_eq!((unix, good.credential.access_key_id()), (1_795_618_800, "AKIA"));
-        assert_eq!(good.refresh_at() + Duration::from_secs(300), good.expires);
+        assert_eq!(good.refresh_at() + Duration::from_mins(5), good.expires);
         assert!(!format!("{good:?}").contains("wJalr"));
         for (from, to) in [
             ("Success", "Failed"),

@@ -105,8 +105,11 @@ impl Source {
                 Self([0, 0, 0, 0, a, b, c, d])
             }
             IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Self([a, b, c, d, e, f, g, h])
+                let mut network = [0; 8];
+                for (to, from) in network.iter_mut().zip(v6.octets()) {
+                    *to = from;
+                }
+                Self(network)
             }
         }
     }

@@ -21,7 +21,10 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Answers of the resolver.
 #[derive(Debug, Default)]
-pub struct Resolver(Mutex<BTreeMap<(String, u16), (Instant, Vec<SocketAddr>)>>);
+pub struct Resolver(Mutex<Cache>);
+
+/// By host and port: when it was asked, and what it said.
+type Cache = BTreeMap<(String, u16), (Instant, Vec<SocketAddr>)>;
 
 impl Resolver {
     /// Connects to a server within `patience`.
@@ -71,7 +74,7 @@ impl Resolver {
         Ok(addresses)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, u16), (Instant, Vec<SocketAddr>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -63,7 +63,7 @@ pub fn run(cli: Cli, outside: Outside) -> anyhow::Result<Exit> {
     let exit = runtime.block_on(async {
         match cli.command {
             Command::CheckConfig => Ok(Exit::Ok),
-            Command::Watchdog => watchdog(config, journal, notify, outside.alive).await,
+            Command::Watchdog => Box::pin(watchdog(config, journal, notify, outside.alive)).await,
             Command::HttpsProxy(flags) => {
                 https_proxy(config, flags.listen, journal, notify, outside.alive).await
             }
@@ -148,7 +148,7 @@ async fn watchdog(
         alive,
     )?;
     stop.mark_unchanged();
-    driver.run(enclave, stop).await;
+    Box::pin(driver.run(enclave, stop)).await;
     journal.info("stopped", &[]);
     Ok(Exit::Ok)
 }
@@ -224,7 +224,7 @@ async fn wait(mut stop: watch::Receiver<bool>, notify: &Notify, alive: Option<Du
     loop {
         tokio::select! {
             _ = &mut stopped => break,
-            () = tokio::time::sleep(alive.unwrap_or(Duration::from_secs(60))) => notify.tell(notify::State::Alive),
+            () = tokio::time::sleep(alive.unwrap_or(Duration::from_mins(1))) => notify.tell(notify::State::Alive),
         }
     }
     notify.tell(notify::State::Stopping);

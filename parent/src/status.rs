@@ -88,13 +88,8 @@ impl Report {
             (Some(status), _) => write_status(status, out)?,
             (None, error) => line(out, "enclave", error.as_deref().unwrap_or("does not answer"))?,
         }
-        line(
-            out,
-            "ready",
-            self.not_ready
-                .as_deref()
-                .unwrap_or(if self.enclave.is_some() { "yes" } else { "no" }),
-        )?;
+        let ready = if self.enclave.is_some() { "yes" } else { "no" };
+        line(out, "ready", self.not_ready.as_deref().unwrap_or(ready))?;
         let Some(seen) = &self.service else {
             return line(
                 out,

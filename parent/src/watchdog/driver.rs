@@ -31,7 +31,7 @@ const ASK_TIME: Duration = Duration::from_secs(15);
 /// Pause between two questions to an agent that is booting.
 const BOOT_LOOK: Duration = Duration::from_millis(200);
 /// Pause before something that is not urgent is tried again.
-const SOME_TIME: Duration = Duration::from_secs(60);
+const SOME_TIME: Duration = Duration::from_mins(1);
 /// Failed items that are written out.
 const MAX_SHOWN_ITEMS: usize = 20;
 
@@ -200,7 +200,7 @@ impl Driver {
             if action == Action::Finish {
                 return;
             }
-            event = self.act(action, &mut enclave, &mut stop, state.stopping).await;
+            event = Box::pin(self.act(action, &mut enclave, &mut stop, state.stopping)).await;
         }
     }
 

@@ -14,7 +14,7 @@ const OTHER_BYTES: usize = 128 * 1024;
 /// The messages, in order. `legacy` sends bare ciphertexts, as the published guidance does.
 #[must_use]
 pub fn messages(artefacts: &Artefacts, credential: &Credential, legacy: bool) -> Vec<Request> {
-    let stack = &artefacts.tls.stack;
+    let stack = artefacts.tls.stack.as_ref();
     let entry = |ciphertext: &Ciphertext| other_entry(ciphertext, stack, legacy);
     let mut batches = batches(&artefacts.keys, legacy, MAX_REQUEST_BYTES - OTHER_BYTES).into_iter();
     let init = Init {
@@ -32,13 +32,13 @@ pub fn messages(artefacts: &Artefacts, credential: &Credential, legacy: bool) ->
         .collect()
 }
 
-fn other_entry(ciphertext: &Ciphertext, stack: &Option<StackId>, legacy: bool) -> Entry {
+fn other_entry(ciphertext: &Ciphertext, stack: Option<&StackId>, legacy: bool) -> Entry {
     if legacy {
         Entry::Legacy(ciphertext.clone())
     } else {
         Entry::Bound {
             ciphertext: ciphertext.clone(),
-            stack: stack.clone(),
+            stack: stack.cloned(),
         }
     }
 }
@@ -135,11 +135,11 @@ mod tests {
                     other => panic!("{}", other.name()),
                 });
             }
-            let keys: Vec<_> = sent.iter().map(|entry| match entry {
+            let keys = sent.iter().map(|entry| match entry {
                 KeyEntry::Bound { pubkey, .. } => pubkey.clone(),
                 KeyEntry::Legacy(_) => panic!(),
             });
-            assert!(keys.into_iter().eq(rows.into_iter().map(|row| row.pubkey)));
+            assert!(keys.eq(rows.into_iter().map(|row| row.pubkey)));
         }
     }
 }

@@ -6,7 +6,7 @@ const POLICY: Policy = Policy {
     can_configure: true,
     probes: 3,
     first_rest: Duration::from_secs(1),
-    longest_rest: Duration::from_secs(60),
+    longest_rest: Duration::from_mins(1),
     keep: false,
 };
 
@@ -19,6 +19,7 @@ fn at(phase: Phase) -> State {
 
 /// `(phase, event) -> (phase, action)` from a state without failures.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn the_table() {
     let second = Action::Rest(Duration::from_secs(1));
     let probe = Action::Probe { now: true };
