@@ -32,6 +32,8 @@ pub mod claims;
 pub mod config;
 mod entry;
 pub mod log;
+pub mod policy;
+pub mod provision;
 pub mod reader;
 pub mod request;
 pub mod status;

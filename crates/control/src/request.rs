@@ -247,7 +247,7 @@ impl Request {
 }
 
 /// Counts what is written.
-struct Count(usize);
+pub(crate) struct Count(pub(crate) usize);
 
 impl std::io::Write for Count {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

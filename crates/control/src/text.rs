@@ -186,6 +186,20 @@ checked! {
     }
 }
 
+checked! {
+    /// A certificate in DER, in base64 with padding: 1 to 16384 bytes. What is in it is not looked at.
+    DerText, "certificate", "base64 with padding of 1 to 16384 bytes", |text| {
+        let body = text.trim_end_matches('=');
+        let padding = text.len() - body.len();
+        let good = !body.is_empty()
+            && text.len() <= MAX_DER_BYTES.div_ceil(3) * 4
+            && text.len().is_multiple_of(4)
+            && padding <= 2
+            && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b));
+        good.then_some(text)
+    }
+}
+
 shown! { StackId TableId PublicKey Region Network HostName KeyArn TableArn DatabaseName Sha384Hex Sha256Hex Nonce }
 
 /// Longest nonce in bytes. 32 are enough for freshness; 64 leave room for a SHA-512.
@@ -195,6 +209,16 @@ pub const MAX_NONCE_BYTES: usize = 64;
 ///
 /// Source: KMS API reference, `Encrypt`: `CiphertextBlob` has at most 6144 bytes.
 pub const MAX_CIPHERTEXT_BYTES: usize = 6144;
+
+/// Longest certificate in bytes.
+pub const MAX_DER_BYTES: usize = 16 * 1024;
+
+/// Shows the length only.
+impl fmt::Debug for DerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DerText({} characters)", self.0.len())
+    }
+}
 
 /// Shows the length only: a page of base64 helps nobody.
 impl fmt::Debug for Ciphertext {
