@@ -82,8 +82,8 @@ fn other_texts_are_refused() {
     for (from, to) in [
         (r#""schema":1"#, r#""schema":1,"x":1"#),
         (
-            r#""slashing_off":false"#,
-            r#""slashing_off":false,"trust_all":true"#,
+            r#""memory_slashing":false"#,
+            r#""memory_slashing":false,"trust_all":true"#,
         ),
         (r#""native""#, r#""other""#),
         (r#""signer":102"#, r#""signer":null,"root":0"#),
