@@ -8,15 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abi::vsock::PARENT_CID;
+use control::Surface;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
 use crate::connection::{self, Bounds};
-use crate::operations::Operations;
+use crate::core::Core;
+use crate::counters::count;
 
-/// Connections that are served at a time. More wait in the kernel's queue; each one served ends by its deadlines.
-pub const MAX_CONNECTIONS: usize = 8;
+/// Messages of one port that are served at a time. More wait in the kernel's queue; each one served ends by its deadlines.
+pub const MAX_MESSAGES: usize = 256;
+
+/// TLS connections that are carried at a time; more are closed at once. A client keeps one open for many requests.
+pub const MAX_TLS: usize = 512;
 
 /// Failures of `accept` one after another that are waited out.
 const MAX_FAILURES: u32 = 16;
@@ -30,7 +35,7 @@ pub trait Listener {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection and the CID of its peer.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, u32)>>;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, u32)>> + Send;
 }
 
 /// A port of the enclave's vsock.
@@ -56,15 +61,38 @@ impl Listener for Vsock {
     }
 }
 
-/// Serves connections for ever.
+/// Places for connections.
+#[derive(Debug)]
+pub struct Places {
+    /// For messages of a port.
+    pub messages: Arc<Semaphore>,
+    /// For TLS, which only one port has.
+    pub tls: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            messages: Arc::new(Semaphore::new(MAX_MESSAGES)),
+            tls: Semaphore::new(MAX_TLS),
+        }
+    }
+}
+
+/// Serves connections of one port for ever.
 ///
 /// # Errors
 /// When `accept` has failed `MAX_FAILURES` times in a row.
-pub async fn serve<L: Listener>(listener: &L, operations: &Operations, bounds: Bounds) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub async fn serve<L: Listener>(
+    listener: &L,
+    surface: Surface,
+    core: &Arc<Core>,
+    bounds: Bounds,
+) -> io::Result<()> {
+    let places = Arc::new(Places::default());
     let mut failures = 0;
     loop {
-        let place = Arc::clone(&places)
+        let place = Arc::clone(&places.messages)
             .acquire_owned()
             .await
             .map_err(io::Error::other)?;
@@ -79,13 +107,18 @@ pub async fn serve<L: Listener>(listener: &L, operations: &Operations, bounds: B
         };
         failures = 0;
         if peer != PARENT_CID {
+            count(&core.counters.foreign);
             continue;
         }
-        let operations = operations.clone();
+        let [service, control] = &core.counters.accepted;
+        count(match surface {
+            Surface::Service => service,
+            Surface::Control => control,
+        });
+        let (core, places) = (Arc::clone(core), Arc::clone(&places));
         tokio::spawn(async move {
             // A connection that breaks is the caller's loss; there is nobody to tell.
-            drop(connection::serve(stream, &operations, &bounds).await);
-            drop(place);
+            drop(connection::serve(stream, surface, &core, &places, place, &bounds).await);
         });
     }
 }

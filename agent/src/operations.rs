@@ -1,127 +1,74 @@
-//! Does what a message asks.
-//!
-//! The module answers one request at a time and can take long, so its work is done on a thread beside the event loop,
-//! one piece at a time. A piece that hangs keeps its place: later requests are answered `unavailable` in time, and no
-//! second thread starts.
+//! From a message to its answer. What is asked is read by [`control::reader`] only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use nsm::Nsm;
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use control::Surface;
+use control::request::Request;
+use serde::Serialize;
 
-use crate::answer::{Answer, Outcome};
-use crate::message::Request;
-use crate::sources::Sources;
-use crate::status::{Status, StatusError};
+use crate::answer::Answer;
+use crate::budget::Buffer;
+use crate::core::Core;
+use crate::counters::count;
+use crate::failure::Failure;
+use crate::status;
 
-/// The module as the agent holds it.
-///
-/// [`Nsm`] has no way to put a public key into a document, so no code of the agent can.
-pub type SharedNsm = Arc<dyn Nsm + Send + Sync>;
-
-/// Answers messages.
-#[derive(Clone)]
-pub struct Operations {
-    nsm: SharedNsm,
-    sources: Arc<Sources>,
-    turn: Arc<Semaphore>,
-    patience: Duration,
-}
-
-impl std::fmt::Debug for Operations {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operations")
-            .field("sources", &self.sources)
-            .field("patience", &self.patience)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a request that was understood is not done.
-#[derive(Debug, thiserror::Error)]
-enum OperationError {
-    #[error("unavailable: no answer within {} ms", .patience.as_millis())]
-    Late { patience: Duration },
-    #[error("stopped: the work ended without a result")]
-    Stopped,
-    #[error(transparent)]
-    Status(#[from] StatusError),
-    #[error("nsm-failed")]
-    Nsm(#[from] nsm::NsmError),
-    #[error("not-written")]
-    Json(#[from] serde_json::Error),
-}
-
-impl OperationError {
-    fn outcome(&self) -> Outcome {
-        match self {
-            Self::Late { .. } => Outcome::Unavailable,
-            Self::Stopped | Self::Status(_) | Self::Nsm(_) | Self::Json(_) => Outcome::Internal,
-        }
-    }
-}
-
-impl Operations {
-    /// `patience` is how long one answer may take, waiting for its turn included.
-    #[must_use]
-    pub fn new(nsm: SharedNsm, sources: Sources, patience: Duration) -> Self {
-        Self {
-            nsm,
-            sources: Arc::new(sources),
-            turn: Arc::new(Semaphore::new(1)),
-            patience,
-        }
-    }
-
-    /// The answer to one message.
-    pub async fn answer(&self, message: &[u8]) -> Answer {
-        let request = match Request::parse(message) {
-            Ok(request) => request,
-            Err(error) => return Answer::refusal(Outcome::BadRequest, &error),
-        };
-        match self.perform(request).await {
-            Ok(body) => Answer::ok(body),
-            Err(error) => Answer::refusal(error.outcome(), &error),
-        }
-    }
-
-    async fn perform(&self, request: Request) -> Result<Value, OperationError> {
-        let (nsm, sources) = (Arc::clone(&self.nsm), Arc::clone(&self.sources));
-        match request {
-            Request::Status => {
-                let work = move || Ok(serde_json::to_value(Status::collect(&*nsm, &sources)?)?);
-                self.in_turn(work).await
-            }
-            Request::Attest { nonce } => {
-                let work = move || Ok(STANDARD.encode(nsm.attest(None, Some(&nonce))?));
-                let document = self.in_turn(work).await?;
-                Ok(json!({ "attestation_document": document }))
-            }
-        }
-    }
-
-    /// Runs work that blocks, alone and within the patience.
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, OperationError> + Send + 'static,
-    ) -> Result<T, OperationError> {
-        let turn = Arc::clone(&self.turn);
-        let done = async move {
-            let permit = turn.acquire_owned().await.map_err(|_| OperationError::Stopped)?;
-            let result = tokio::task::spawn_blocking(move || {
-                let result = work();
-                drop(permit);
-                result
+/// Answers one message. What it changes is done to its end even if nobody waits for the answer any more.
+pub async fn answer(core: &Arc<Core>, surface: Surface, message: Buffer) -> Answer {
+    let answer = match Request::parse(message.bytes(), surface) {
+        Ok(request) => {
+            let core = Arc::clone(core);
+            // The message's memory is given back when its request has been dealt with: what was read from it is as long.
+            let work = tokio::spawn(async move {
+                let answer = perform(core, request).await;
+                drop(message);
+                answer
             });
-            result.await.map_err(|_| OperationError::Stopped)?
-        };
-        let late = |_| OperationError::Late {
-            patience: self.patience,
-        };
-        tokio::time::timeout(self.patience, done).await.map_err(late)?
+            work.await.unwrap_or_else(|_| Failure::Stopped.answer())
+        }
+        Err(error) => Answer::message(&error),
+    };
+    count(if answer.status == control::answer::OK {
+        &core.counters.answers_ok
+    } else {
+        &core.counters.answers_refused
+    });
+    answer
+}
+
+async fn perform(core: Arc<Core>, request: Request) -> Answer {
+    match request {
+        Request::InitState => Answer::ok(&core.init_state()),
+        Request::Init(init) => told(core.init(init).await),
+        Request::Attest { nonce } => told(core.attest(nonce).await),
+        Request::Configure { config } => told(core.configure(config).await),
+        Request::Status => told(read_status(&core).await),
+        Request::AddKeys {
+            encrypted_validator_keys,
+        } => told(core.add_keys(encrypted_validator_keys).await),
+        Request::RemoveKeys { public_keys } => told(core.remove_keys(public_keys).await),
+        Request::SetClients { encrypted_clients } => told(core.set_clients(encrypted_clients).await),
+        Request::RefreshCredentials { credential } => told(core.refresh_credentials(credential)),
+        Request::Metrics => Answer::ok(&core.metrics()),
+        other => Answer::refused(
+            control::answer::BAD_REQUEST,
+            "unknown-operation",
+            &format!("{:?}", other.name()),
+        ),
     }
+}
+
+fn told(result: Result<impl Serialize, Failure>) -> Answer {
+    match result {
+        Ok(body) => Answer::ok(&body),
+        Err(failure) => failure.answer(),
+    }
+}
+
+async fn read_status(core: &Core) -> Result<control::status::Status, Failure> {
+    let (nsm, sources) = (Arc::clone(&core.parts.nsm), core.parts.sources.clone());
+    let status = core
+        .in_turn(move || Ok(status::collect(&*nsm, &sources)?))
+        .await?;
+    Ok(core.complete(status))
 }

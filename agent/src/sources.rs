@@ -18,6 +18,8 @@ pub struct Sources {
     pub uptime: PathBuf,
     /// Name of the active hardware random number generator.
     pub rng: PathBuf,
+    /// The latest reading of the clock, see [`abi::events::CLOCK_FILE`].
+    pub clock: PathBuf,
 }
 
 /// Why a file does not say what it should.
@@ -68,6 +70,7 @@ impl Sources {
             boot: events::BOOT_FILE.into(),
             uptime: "/proc/uptime".into(),
             rng: "/sys/class/misc/hw_random/rng_current".into(),
+            clock: events::CLOCK_FILE.into(),
         }
     }
 
@@ -87,6 +90,25 @@ impl Sources {
             })
         };
         whole.lines().enumerate().map(event).collect()
+    }
+
+    /// The latest reading of the clock; `None` when there was none yet.
+    ///
+    /// # Errors
+    /// [`SourceError`], by its variants.
+    pub fn clock(&self) -> Result<Option<Event>, SourceError> {
+        match std::fs::metadata(&self.clock) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            _ => {}
+        }
+        let text = read(&self.clock, events::MAX_LINE_BYTES + 1)?;
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let event = Event::parse(line).map_err(|source| SourceError::Event {
+            path: self.clock.clone(),
+            line: 1,
+            source,
+        })?;
+        Ok(Some(event))
     }
 
     /// Milliseconds since the kernel started.
@@ -172,6 +194,7 @@ mod tests {
                 boot: at("boot"),
                 uptime: at("uptime"),
                 rng: at("rng"),
+                clock: at("clock"),
             };
             Self { dir, sources }
         }
@@ -193,6 +216,10 @@ mod tests {
         assert_eq!(files.sources.rng().unwrap(), "nsm-hwrng");
         files.write("boot", b"");
         assert_eq!(files.sources.events().unwrap(), vec![]);
+        assert_eq!(files.sources.clock().unwrap(), None);
+        let event = Event::new(12, Stage::Running, Kind::Clock).with(Key::OffsetUs, -3);
+        files.write("clock", format!("{event}\n").as_bytes());
+        assert_eq!(files.sources.clock().unwrap(), Some(event));
     }
 
     #[test]
@@ -210,6 +237,13 @@ mod tests {
         ));
         files.write("boot", &vec![b'a'; events::MAX_BOOT_FILE_BYTES + 1]);
         assert!(matches!(files.sources.events(), Err(SourceError::TooLong { .. })));
+        for text in ["", "clock\n"] {
+            files.write("clock", text.as_bytes());
+            assert!(
+                matches!(files.sources.clock(), Err(SourceError::Event { .. })),
+                "{text}"
+            );
+        }
         files.write("boot", b"\xff\n");
         assert!(matches!(files.sources.events(), Err(SourceError::Content { .. })));
         for text in [

@@ -26,7 +26,7 @@ pub mod limits;
 pub mod logs;
 pub mod metrics;
 pub mod notify;
-pub mod relay;
+pub use relay;
 pub mod resolve;
 pub mod run;
 pub mod service;

@@ -17,6 +17,11 @@ use crate::boot::Stage;
 pub const PREFIX: &str = "nitro-init";
 /// The events since the boot, oldest first. World-readable; written by PID 1 only.
 pub const BOOT_FILE: &str = "/run/nitro/boot";
+/// The events that no longer fit into [`BOOT_FILE`], the latest ones. World-readable; when it is full, PID 1 puts a new file in
+/// its place.
+pub const MORE_FILE: &str = "/run/nitro/events";
+/// Directory of the pipes for what services say.
+pub const OUTPUT_DIR: &str = "/run/nitro/output";
 /// The latest [`Kind::Clock`] event, one line. World-readable; replaced by PID 1 at each reading.
 pub const CLOCK_FILE: &str = "/run/nitro/clock";
 /// No more than this is written to [`BOOT_FILE`], bytes; the events after it are on the console only.
@@ -25,6 +30,12 @@ pub const MAX_BOOT_FILE_BYTES: usize = 64 * 1024;
 pub const MAX_VALUE_BYTES: usize = 128;
 /// Longest line without its LF, bytes.
 pub const MAX_LINE_BYTES: usize = 1024;
+
+/// The pipe for what this service says. PID 1 makes it, its group is the agent's.
+#[must_use]
+pub fn output_file(service: &str) -> String {
+    format!("{OUTPUT_DIR}/{service}")
+}
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {

@@ -4,6 +4,8 @@
 //! buffer each way, and nothing is read that the other side does not take. A connection on which nothing moved for the idle
 //! time is closed; bytes that one side sends but the other does not take are no movement.
 
+#![forbid(unsafe_code)]
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
