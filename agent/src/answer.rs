@@ -139,6 +139,10 @@ mod tests {
     fn an_answer_is_never_too_long() {
         let long = Answer::ok(&json!({ "text": "x".repeat(MAX_ANSWER_BYTES) }));
         let bytes = long.to_bytes();
-        assert!(bytes.starts_with(br#"{"body":{"error":"not-written: "#), "{}", bytes.len());
+        assert!(
+            bytes.starts_with(br#"{"body":{"error":"not-written: "#),
+            "{}",
+            bytes.len()
+        );
     }
 }

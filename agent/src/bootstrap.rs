@@ -57,7 +57,9 @@ impl Core {
             let tunnels = self.open_tunnels(&config).await?;
             let nsm = Arc::clone(&self.parts.nsm);
             let measured = self
-                .in_turn(move || Ok(measured::measure(&*nsm, &hash).map_err(|e| (e, measured::read(&*nsm).ok()))))
+                .in_turn(move || {
+                    Ok(measured::measure(&*nsm, &hash).map_err(|e| (e, measured::read(&*nsm).ok())))
+                })
                 .await?;
             let register = match measured {
                 Ok(register) => register,
@@ -76,7 +78,10 @@ impl Core {
             self.parts.ring.say(
                 Level::Info,
                 "configured",
-                &[("config_sha384", &hash.text().map(String::from).unwrap_or_default())],
+                &[(
+                    "config_sha384",
+                    &hash.text().map(String::from).unwrap_or_default(),
+                )],
             );
         }
         Ok(Configured {
@@ -193,7 +198,9 @@ impl Core {
             config: Some(config.config.clone()),
             work,
         };
-        let outcome = handover.run(&self.parts.pid1, &job, self.parts.patience.job).await?;
+        let outcome = handover
+            .run(&self.parts.pid1, &job, self.parts.patience.job)
+            .await?;
         match outcome {
             Outcome::Done { items, state } => {
                 if state.as_ref().is_some_and(|state| state.config != *config.config) {
@@ -224,7 +231,9 @@ impl Core {
             config: None,
             work: Work::Recover,
         };
-        let outcome = handover.run(&self.parts.pid1, &job, self.parts.patience.job).await?;
+        let outcome = handover
+            .run(&self.parts.pid1, &job, self.parts.patience.job)
+            .await?;
         let state = match outcome {
             Outcome::Done { state, .. } => state,
             Outcome::Refused { refusal } => return Err(Failure::Provision(refusal)),
@@ -239,7 +248,9 @@ impl Core {
         started?;
         self.with_held(|held| held.state = Some(state));
         self.book.watch(Some(upcheck));
-        self.parts.ring.say(Level::Warn, "recovered", &[("service", SIGNER)]);
+        self.parts
+            .ring
+            .say(Level::Warn, "recovered", &[("service", SIGNER)]);
         Ok(())
     }
 
@@ -258,6 +269,8 @@ impl Core {
     }
 
     pub(crate) fn begin_change(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, Failure> {
-        Arc::clone(&self.change).try_lock_owned().map_err(|_| Failure::Busy)
+        Arc::clone(&self.change)
+            .try_lock_owned()
+            .map_err(|_| Failure::Busy)
     }
 }

@@ -44,10 +44,7 @@ impl Core {
         let config = self.running()?;
         let credential = self.credential()?;
         let artefact = self.rules(&config).clients(&entry).map_err(Failure::Items)?;
-        let work = Work::SetClients {
-            credential,
-            artefact,
-        };
+        let work = Work::SetClients { credential, artefact };
         self.change_files(&config, work).await
     }
 

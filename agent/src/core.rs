@@ -80,6 +80,14 @@ pub struct Parts {
     pub patience: Patience,
 }
 
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What is shared.
 pub struct Core {
     pub(crate) parts: Parts,
@@ -147,6 +155,12 @@ impl Core {
     #[must_use]
     pub const fn ring(&self) -> &Ring {
         &self.parts.ring
+    }
+
+    /// Where the signer listens.
+    #[must_use]
+    pub const fn signer_address(&self) -> SocketAddr {
+        self.parts.signer
     }
 
     /// The connections to the parent.

@@ -36,7 +36,8 @@ impl Rules<'_> {
     /// [`Missing`].
     pub fn init(&self, init: &Init) -> Result<Artefacts, Missing> {
         let fields = self.config.fields();
-        if fields.client_authentication != ClientAuthentication::AnyClient && init.encrypted_clients.is_none() {
+        if fields.client_authentication != ClientAuthentication::AnyClient && init.encrypted_clients.is_none()
+        {
             return Err(Missing {
                 field: "encrypted_clients",
             });
@@ -109,7 +110,9 @@ impl Rules<'_> {
     fn one(&self, kind: Kind, entry: &Entry) -> Result<Sealed, Item> {
         match entry {
             Entry::Legacy(ciphertext) => self.seal(kind, 0, ciphertext, None),
-            Entry::Bound { ciphertext, stack } => self.seal(kind, 0, ciphertext, Some((None, stack.as_ref()))),
+            Entry::Bound { ciphertext, stack } => {
+                self.seal(kind, 0, ciphertext, Some((None, stack.as_ref())))
+            }
         }
     }
 

@@ -85,9 +85,10 @@ fn has_hex(text: &str) -> bool {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let mut digits = 0;
     for word in words {
-        let word = word
-            .strip_prefix("0x")
-            .or_else(|| word.strip_prefix("0X"))
+        // Of `0x0b`, `\x0b` and `\u000b`.
+        let word = ["0x", "0X", "x", "u"]
+            .iter()
+            .find_map(|prefix| word.strip_prefix(prefix))
             .unwrap_or(word);
         if word.bytes().all(|b| b.is_ascii_hexdigit()) {
             digits += word.len();
@@ -115,7 +116,8 @@ fn has_mnemonic(text: &str) -> bool {
     let mut row = 0;
     for word in text.split([' ', ',', '\t']).filter(|word| !word.is_empty()) {
         let length = word.chars().count();
-        let could_be = (2..=9).contains(&length) && word.chars().all(|c| c.is_alphabetic() && !c.is_uppercase());
+        let could_be =
+            (2..=9).contains(&length) && word.chars().all(|c| c.is_alphabetic() && !c.is_uppercase());
         row = if could_be { row + 1 } else { 0 };
         if row >= MNEMONIC_WORDS {
             return true;

@@ -119,8 +119,9 @@ pub fn record(event: &Event) -> Record {
         _ => Level::Info,
     };
     let fields = event.fields();
-    let mut fields: std::collections::BTreeMap<_, _> =
-        fields.map(|(key, value)| (key.name().to_owned(), value.to_owned())).collect();
+    let mut fields: std::collections::BTreeMap<_, _> = fields
+        .map(|(key, value)| (key.name().to_owned(), value.to_owned()))
+        .collect();
     fields.insert("stage".to_owned(), event.stage.name().to_owned());
     Record {
         uptime_ms: event.uptime_ms,

@@ -85,9 +85,7 @@ impl Handover {
         let end = Instant::now() + within;
         self.start(pid1, end).await?;
         let mut stream = self.accept(end.min(Instant::now() + CONNECT_WITHIN)).await?;
-        let late = |_| HandoverError::Late {
-            step: "end its job",
-        };
+        let late = |_| HandoverError::Late { step: "end its job" };
         let exchange = async {
             stream.write_all(&bytes).await?;
             drop(bytes);
@@ -104,7 +102,11 @@ impl Handover {
                 Reply::Accepted => return Ok(()),
                 Reply::Absent => return Err(HandoverError::Absent),
                 Reply::Already if Instant::now() < end => sleep(PAUSE).await,
-                Reply::Already => return Err(HandoverError::Late { step: "end an earlier job" }),
+                Reply::Already => {
+                    return Err(HandoverError::Late {
+                        step: "end an earlier job",
+                    });
+                }
                 _ => return Err(HandoverError::NotStarted),
             }
         }

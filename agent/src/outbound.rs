@@ -5,7 +5,6 @@
 //! (`docs/adr/0011-names-inside.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -64,8 +63,7 @@ pub fn addresses(config: &DeploymentConfig) -> BTreeMap<&str, Ipv4Addr> {
 pub fn hosts(config: &DeploymentConfig) -> String {
     let mut text = String::from("127.0.0.1 localhost\n");
     for (name, address) in addresses(config) {
-        // Writing to a text cannot fail.
-        drop(writeln!(text, "{address} {name}"));
+        text += &format!("{address} {name}\n");
     }
     text
 }
@@ -135,12 +133,24 @@ impl Opened {
     /// Carries connections from now on, for ever.
     pub fn carry(self, dial: &Arc<dyn Dial>, counters: &Arc<Counters>, bounds: Bounds) {
         for (listener, port) in self.0 {
-            tokio::spawn(accept(listener, port, Arc::clone(dial), Arc::clone(counters), bounds));
+            tokio::spawn(accept(
+                listener,
+                port,
+                Arc::clone(dial),
+                Arc::clone(counters),
+                bounds,
+            ));
         }
     }
 }
 
-async fn accept(listener: TcpListener, port: u32, dial: Arc<dyn Dial>, counters: Arc<Counters>, bounds: Bounds) {
+async fn accept(
+    listener: TcpListener,
+    port: u32,
+    dial: Arc<dyn Dial>,
+    counters: Arc<Counters>,
+    bounds: Bounds,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {

@@ -117,7 +117,9 @@ impl Ring {
             waiting.bytes += size;
             waiting.records.push_back((record, size));
             while waiting.bytes > MAX_BYTES {
-                let Some((_, size)) = waiting.records.pop_front() else { break };
+                let Some((_, size)) = waiting.records.pop_front() else {
+                    break;
+                };
                 waiting.bytes -= size;
                 waiting.dropped += 1;
                 waiting.dropped_ever += 1;
@@ -214,7 +216,10 @@ mod tests {
         }
         for n in 0..100 {
             let record = ring.take().unwrap();
-            assert_eq!((record.fields["n"].as_str(), record.dropped), (&*n.to_string(), 0));
+            assert_eq!(
+                (record.fields["n"].as_str(), record.dropped),
+                (&*n.to_string(), 0)
+            );
         }
         assert_eq!(ring.take(), None);
         assert_eq!(ring.dropped(), 0);

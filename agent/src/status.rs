@@ -101,7 +101,9 @@ impl Core {
         status.signer = Some(self.book.signer());
         status.log_dropped = Some(self.parts.ring.dropped());
         self.with_held(|held| {
-            let Some(state) = held.state.as_deref() else { return };
+            let Some(state) = held.state.as_deref() else {
+                return;
+            };
             status.keys = u64::try_from(state.public_keys.len()).ok();
             status.certificate = Some(certificate(state));
             status.artefact_versions = versions(state);

@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// The request. The signer's list of hosts has `localhost`.
-const REQUEST: &[u8] = b"GET /upcheck HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\nConnection: close\r\n\r\n";
+const REQUEST: &[u8] =
+    b"GET /upcheck HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\nConnection: close\r\n\r\n";
 /// How its good answer starts.
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 

@@ -1,10 +1,11 @@
 //! The image manifest, checked: what is in an image and how it starts.
 //!
-//! [`raw`] is the file's schema, [`accounts`] resolves users and groups, [`table`] makes PID 1's service table.
+//! [`raw`] is the file's schema, [`accounts`] resolves users and groups, [`policy`] makes the image policy, [`table`] makes PID 1's service table.
 //! A [`Manifest`] is only made by [`Manifest::load`], so holding one means that every key was known, every path
 //! normal, every account defined and every service allowed.
 
 pub mod accounts;
+pub mod policy;
 pub mod raw;
 pub mod table;
 
@@ -90,6 +91,12 @@ pub enum Fault {
     /// The service table breaks a rule of PID 1's.
     #[error(transparent)]
     Table(#[from] services::RuleError),
+    /// `[deployment]` is no deployment config.
+    #[error("[deployment]: {0}")]
+    Deployment(#[from] control::config::ConfigError),
+    /// The image policy breaks a rule.
+    #[error(transparent)]
+    Policy(#[from] control::policy::PolicyError),
     /// A seccomp filter cannot be compiled.
     #[error("seccomp filter {}: {reason}", path.display())]
     Seccomp {
@@ -133,6 +140,8 @@ pub struct Manifest {
     pub concatenations: Vec<(TreePath, Vec<Pattern>)>,
     /// PID 1's table.
     pub table: services::Table,
+    /// What the agent and `provision` read; `None` in an image without an agent.
+    pub policy: Option<control::policy::ImagePolicy>,
 }
 
 /// A program of this workspace in the image.
@@ -241,6 +250,7 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
     let accounts = Accounts::new(&raw.groups, &raw.users)?;
     let image = check_image(&raw)?;
     let table = table::build(&raw, &accounts, folder)?;
+    let policy = policy::build(&raw, &table, folder)?;
     let nodes = check_nodes(&raw, &accounts, folder)?;
     let mut programs = Vec::new();
     for program in &raw.programs {
@@ -279,6 +289,7 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         nodes,
         concatenations,
         table,
+        policy,
     })
 }
 

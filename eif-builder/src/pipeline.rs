@@ -224,6 +224,14 @@ fn hash_manifest_files(manifest: &Manifest, key: &mut Hasher) -> Result<(), Pipe
         .encode()
         .map_err(|e| ImageError::from(crate::rootfs::RootfsError::from(e)))?;
     key.field(&table);
+    // Made of the manifest, which is hashed, and of files that it names.
+    if let Some(policy) = &manifest.policy {
+        let text = policy.canonical();
+        key.field(
+            text.map_err(|e| ImageError::from(crate::rootfs::RootfsError::from(e)))?
+                .as_bytes(),
+        );
+    }
     for (path, node) in &manifest.nodes {
         if let DeclaredNode::Source { path: source, .. } = node {
             key.field(path.as_str().as_bytes());

@@ -60,6 +60,9 @@ pub enum RootfsError {
     /// The service table breaks a rule.
     #[error("cannot encode PID 1's service table")]
     Table(#[from] services::EncodeError),
+    /// The image policy has no text; never.
+    #[error("cannot write the image policy")]
+    Policy(#[from] control::canonical::CanonicalError),
     /// A program of the manifest was not built.
     #[error("program {} of {} was not built", .0.bin, .0.package)]
     NotBuilt(ProgramName),
@@ -159,6 +162,11 @@ fn add_generated(tree: &mut Tree, manifest: &Manifest) -> Result<(), RootfsError
         ("/etc/passwd", manifest.accounts.passwd().into_bytes()),
         ("/etc/group", manifest.accounts.group_file().into_bytes()),
     ];
+    if let Some(policy) = &manifest.policy {
+        let text = policy.canonical()?.into_bytes();
+        let path = TreePath::new(control::policy::PATH)?;
+        tree.add(path, Node::file(text, 0o444), "eif-builder")?;
+    }
     for (path, bytes) in files {
         tree.add(TreePath::new(path)?, Node::file(bytes, 0o444), "eif-builder")?;
     }

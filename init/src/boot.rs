@@ -6,11 +6,11 @@
 //! started through `/proc/self/exe`, which the kernel resolves to the running file wherever it lies.
 
 use abi::boot::{FatalCode, Stage};
-use abi::events::{Key, Kind};
+use abi::events::{Key, Kind, OUTPUT_DIR, output_file};
 use nsm::entropy::EntropyError;
 use nsm::{Nsm, NsmError, Pcr, PcrIndex};
 use services::codec::MAX_TABLE_BYTES;
-use services::{Table, TmpfsMount};
+use services::{Stdio, Table, TmpfsMount};
 
 use crate::fatal::Fatal;
 use crate::heartbeat;
@@ -207,7 +207,24 @@ fn table(system: &mut dyn System, log: &mut Log) -> Result<Table> {
     for (path, mount) in &table.mounts {
         mount_memory(system, log, path, mount)?;
     }
+    pipes(system, log, &table)?;
     Ok(table)
+}
+
+/// Makes a pipe for each service whose output goes to the log. The agent reads it: the service with the request channel.
+fn pipes(system: &mut dyn System, log: &Log, table: &Table) -> Result<()> {
+    let code = FatalCode::Mount;
+    let reader = table.services.iter().find(|service| service.channel);
+    let heard = |service: &&(usize, &services::Service)| service.1.stdio == Stdio::Log;
+    let numbered: Vec<_> = table.services.iter().enumerate().collect();
+    for (index, service) in numbered.iter().filter(heard) {
+        let path = output_file(&service.name);
+        at(system.make_dir(OUTPUT_DIR), log, code, OUTPUT_DIR)?;
+        // A checked table has a reader.
+        let gid = reader.map_or(0, |reader| reader.gid);
+        at(system.make_pipe(*index, &path, gid), log, code, &path)?;
+    }
+    Ok(())
 }
 
 fn mount_memory(system: &mut dyn System, log: &Log, path: &[u8], mount: &TmpfsMount) -> Result<()> {

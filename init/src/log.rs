@@ -1,12 +1,13 @@
 //! Events to the console and to the boot file, and the stage that PID 1 is in.
 //!
 //! Before `/run` exists the lines are kept and written when it does. The boot file ends at
-//! [`MAX_BOOT_FILE_BYTES`]; a failure to append to it later costs a line of status, never the boot.
+//! [`MAX_BOOT_FILE_BYTES`]; what follows goes to [`MORE_FILE`], which is put anew when it is as long. A failure to append later
+//! costs a line of status, never the boot.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use abi::boot::Stage;
-use abi::events::{BOOT_FILE, Event, Kind, MAX_BOOT_FILE_BYTES};
+use abi::events::{BOOT_FILE, Event, Kind, MAX_BOOT_FILE_BYTES, MORE_FILE};
 
 use crate::system::{Result, System};
 
@@ -27,6 +28,8 @@ pub struct Log {
     early: Option<String>,
     /// Bytes in the file.
     written: usize,
+    /// Bytes in the file for what follows; `None` while all fits into the first.
+    more: Option<usize>,
 }
 
 impl Default for Log {
@@ -35,6 +38,7 @@ impl Default for Log {
             stage: Stage::Start,
             early: Some(String::new()),
             written: 0,
+            more: None,
         }
     }
 }
@@ -65,7 +69,17 @@ impl Log {
         line.push('\n');
         match &mut self.early {
             Some(early) => early.push_str(&line),
-            None if self.written + line.len() > MAX_BOOT_FILE_BYTES => {}
+            None if self.more.is_some() || self.written + line.len() > MAX_BOOT_FILE_BYTES => {
+                let more = self.more.unwrap_or(MAX_BOOT_FILE_BYTES);
+                let (result, before) = if more + line.len() > MAX_BOOT_FILE_BYTES {
+                    (system.replace_file(MORE_FILE, &line), 0)
+                } else {
+                    (system.append_file(MORE_FILE, &line), more)
+                };
+                if result.is_ok() {
+                    self.more = Some(before + line.len());
+                }
+            }
             None => {
                 if system.append_file(BOOT_FILE, &line).is_ok() {
                     self.written += line.len();

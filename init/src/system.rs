@@ -184,6 +184,9 @@ pub trait System {
 
     /// From now on the end of a child ends a [`Self::wait`].
     fn watch_children(&mut self) -> Result<()>;
+    /// Makes a pipe at `path` that `gid` may read, for the output of the service with this number. It is kept open at both ends:
+    /// a reader that comes and goes loses nothing that was written meanwhile, up to the pipe's size.
+    fn make_pipe(&mut self, index: usize, path: &str, gid: u32) -> Result<()>;
     /// Starts `/init exec index` as the leader of a new process group and returns its process number.
     fn spawn(&mut self, spawn: Spawn) -> Result<Pid>;
     /// Sends a signal to all processes of the process group that a spawned process leads.

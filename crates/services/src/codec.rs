@@ -8,7 +8,7 @@
 //!            uid:u32 gid:u32 list(group:u32) capabilities:u64                      ascending
 //!            list(resource:u8 soft:u64 hard:u64) umask:u16                         ascending by resource
 //!            start:u8 kind grace_ms:u32 oom_score_adj:i16 channel:bool stdio:u8 seccomp
-//! start    = 0 boot | 1 on request            stdio = 0 null | 1 console           bool = 0 | 1
+//! start    = 0 boot | 1 on request            stdio = 0 null | 1 console | 2 log   bool = 0 | 1
 //! kind     = 0:u8 one-shot | 1:u8 backoff_initial_ms:u32 backoff_max_ms:u32 max_restarts:u16 window_ms:u32
 //! seccomp  = 0:u8 none | 1:u8 list(instruction)
 //! list(x)  = count:u16 x*      bytes = length:u16 byte*

@@ -201,10 +201,10 @@ fn read_service(reader: &mut Reader<'_>) -> Result<Service, DecodeError> {
         grace_ms: reader.u32("grace_ms")?,
         oom_score_adj: reader.i16("oom_score_adj")?,
         channel: reader.bool("channel")?,
-        stdio: if read_tag(reader, "stdio", 2)? == 0 {
-            Stdio::Null
-        } else {
-            Stdio::Console
+        stdio: match read_tag(reader, "stdio", 3)? {
+            0 => Stdio::Null,
+            1 => Stdio::Console,
+            _ => Stdio::Log,
         },
         seccomp: read_seccomp(reader)?,
     })

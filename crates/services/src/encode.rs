@@ -115,6 +115,7 @@ impl Writer {
         self.raw(&[match service.stdio {
             Stdio::Null => 0,
             Stdio::Console => 1,
+            Stdio::Log => 2,
         }]);
         match &service.seccomp {
             Seccomp::None => self.raw(&[0]),

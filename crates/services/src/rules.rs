@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::table::{Clock, Kind, Seccomp, Service, Table, TmpfsMount};
+use crate::table::{Clock, Kind, Seccomp, Service, Stdio, Table, TmpfsMount};
 
 /// Most services in a table.
 pub const MAX_SERVICES: usize = 16;
@@ -65,6 +65,14 @@ pub enum RuleError {
     #[error("service {index} wants the request channel, which an earlier service has")]
     Channel {
         /// Number of the second one.
+        index: usize,
+    },
+    /// A service's output goes to the log, and there is nobody else to read it.
+    #[error(
+        "service {index} says its output to the log, which needs another service with the request channel"
+    )]
+    Output {
+        /// Number of the service.
         index: usize,
     },
     /// A rule within one service.
@@ -184,7 +192,11 @@ impl Table {
             }
             channel |= service.channel;
         }
-        Ok(())
+        let unheard = |service: &Service| service.stdio == Stdio::Log && (service.channel || !channel);
+        match self.services.iter().position(unheard) {
+            Some(index) => Err(RuleError::Output { index }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -130,6 +130,8 @@ pub enum Stdio {
     Null,
     /// The console, which only a debug-mode enclave shows to the parent.
     Console,
+    /// A pipe that the service with the request socket reads, see `abi::events`.
+    Log,
 }
 
 /// A service's system call filter.

@@ -217,7 +217,33 @@ fn table_rules() {
         name: "other".to_owned(),
         ..agent()
     };
-    refused(|t| t.services.push(other), &RuleError::Channel { index: 1 });
+    refused(
+        |t| t.services.push(other.clone()),
+        &RuleError::Channel { index: 1 },
+    );
+    let speaks = Service {
+        channel: false,
+        stdio: Stdio::Log,
+        ..other
+    };
+    refused(
+        |t| t.services = vec![speaks.clone()],
+        &RuleError::Output { index: 0 },
+    );
+    refused(
+        |t| {
+            t.services = t
+                .services
+                .iter()
+                .cloned()
+                .map(|s| Service {
+                    stdio: Stdio::Log,
+                    ..s
+                })
+                .collect()
+        },
+        &RuleError::Output { index: 0 },
+    );
     let good = TmpfsMount {
         size_bytes: 1,
         mode: 0o1777,

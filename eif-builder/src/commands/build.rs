@@ -33,6 +33,7 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     let pcrs: Value =
         serde_json::from_str(&read(&output.pcrs)?).context("cannot read the measurements back")?;
+    warn(&pcrs);
     if args.json {
         writeln!(out, "{pcrs:#}")?;
         return Ok(Outcome::Done);
@@ -55,6 +56,22 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         output.policy.display()
     )?;
     Ok(Outcome::Done)
+}
+
+/// Says loudly what the image's manifest weakens. A line that cannot be shown must not end the build.
+fn warn(pcrs: &Value) {
+    for key in pcrs
+        .get("WeakenedTrust")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let key = key.as_str().unwrap_or_default();
+        drop(writeln!(
+            io::stderr(),
+            "WARNING: this image weakens trust: [trust] {key} (rootfs/README.md). Do not run it in production."
+        ));
+    }
 }
 
 pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {

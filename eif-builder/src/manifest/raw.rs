@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use control::config::RawConfig;
 use serde::Deserialize;
 
 use crate::request::Request;
@@ -52,6 +53,12 @@ pub struct RawManifest {
     /// Optional: memory file systems.
     #[serde(default, rename = "tmpfs")]
     pub tmpfs: Vec<RawTmpfs>,
+    /// Optional: what weakens trust; nothing when absent.
+    pub trust: Option<RawTrust>,
+    /// Optional: the one deployment config of this image.
+    pub deployment: Option<RawConfig>,
+    /// Optional: which signer the image has.
+    pub signer: Option<RawSigner>,
     /// Required: at least one.
     #[serde(rename = "service")]
     pub services: Vec<RawService>,
@@ -277,6 +284,47 @@ pub struct RawService {
     pub seccomp: String,
 }
 
+/// `[trust]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTrust {
+    /// Optional, false: a config may let every TLS client in.
+    #[serde(default)]
+    pub allow_any_client: bool,
+    /// Optional, false: a config may keep slashing protection in memory.
+    #[serde(default)]
+    pub memory_slashing: bool,
+    /// Optional, false: artefacts may be encrypted without context.
+    #[serde(default)]
+    pub legacy_no_context: bool,
+    /// Optional: a PEM file of the source tree, from the manifest's folder: the roots that KMS must chain to, for tests.
+    pub kms_ca: Option<String>,
+}
+
+/// `[signer]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSigner {
+    /// Required.
+    pub distribution: RawDistribution,
+    /// Optional, 120: seconds from its start to its first good health check.
+    pub start_within_s: Option<u32>,
+    /// Optional, 5: seconds between health checks.
+    pub upcheck_every_s: Option<u32>,
+    /// Optional, 3: seconds that one may take.
+    pub upcheck_within_s: Option<u32>,
+}
+
+/// `distribution`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawDistribution {
+    /// `web3signer-rs`.
+    Native,
+    /// Upstream Web3Signer.
+    Consensys,
+}
+
 /// `start`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -317,6 +365,8 @@ pub struct RawRestart {
 pub enum RawOutput {
     /// The console, which only a debug-mode enclave shows.
     Console,
+    /// A pipe to the agent, which sends what passes its filter to the parent.
+    Log,
     /// Nowhere.
     Null,
 }

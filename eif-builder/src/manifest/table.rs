@@ -118,6 +118,7 @@ fn build_service(raw: &RawService, accounts: &Accounts, folder: &Path) -> Result
         channel: raw.channel,
         stdio: match raw.output {
             RawOutput::Console => Stdio::Console,
+            RawOutput::Log => Stdio::Log,
             RawOutput::Null => Stdio::Null,
         },
         seccomp: seccomp(&filter_path)?,

@@ -222,3 +222,127 @@ fn filters_that_do_not_compile_are_refused() {
     refused(&FILTER.replace("\"read\"", "\"reed\""), "reed");
     refused(&FILTER.replace("{\"main\"", "{\"extra\": {\"mismatch_action\": \"allow\", \"match_action\": \"log\", \"filter\": []}, \"main\""), "second filter");
 }
+
+const CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\nAAEC\n-----END CERTIFICATE-----\n";
+
+fn with(tables: &str) -> String {
+    GOOD.replacen("[[group]]", &format!("{tables}\n[[group]]"), 1)
+}
+
+const DEPLOYMENT: &str = r#"[deployment]
+schema = 1
+region = "eu-central-1"
+kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/12345678-0000-4000-8000-00000000000b"
+stacks = ["0f9e8d7c-0000-4000-8000-00000000000a"]
+network = "hoodi"
+client_authentication = "any-client"
+slashing_store = { kind = "memory" }
+outbound = []
+artefact_versions = { tls_key = 0, clients = 0, slashing_credential = 0 }
+"#;
+
+#[test]
+fn without_keys_of_trust_the_policy_is_safe() {
+    let policy = load(GOOD).unwrap().policy.unwrap();
+    assert_eq!(policy.trust, control::policy::Trust::default());
+    assert!(policy.deployment.is_none());
+    assert_eq!((policy.users.agent, policy.users.signer), (101, None));
+    assert_eq!(policy.signer, control::policy::Signer::default());
+    let mute = GOOD.replace("channel = true\n", "");
+    assert!(load(&mute).unwrap().policy.is_none(), "there is no agent");
+    let unread = mute.replacen("[[group]]", "[trust]\n[[group]]", 1);
+    assert!(
+        refusal(&unread).contains("service.channel"),
+        "{}",
+        refusal(&unread)
+    );
+}
+
+#[test]
+fn the_policy_says_what_the_manifest_says() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("filter.json"), FILTER).unwrap();
+    fs::write(dir.path().join("ca.pem"), format!("{CA}\n{CA}")).unwrap();
+    let path = dir.path().join("image.toml");
+    let tables = format!(
+        "[trust]\nallow_any_client = true\nmemory_slashing = true\nkms_ca = \"ca.pem\"\n[signer]\ndistribution = \"consensys\"\nstart_within_s = 300\n{DEPLOYMENT}"
+    );
+    fs::write(&path, with(&tables)).unwrap();
+    let policy = Manifest::load(&path).unwrap().policy.unwrap();
+    assert_eq!(
+        policy.trust.weakened(),
+        ["allow_any_client", "kms_ca", "memory_slashing"]
+    );
+    assert_eq!(policy.trust.kms_ca.len(), 2);
+    assert_eq!(policy.trust.kms_ca[0].as_str(), "MIIBAAEC");
+    assert_eq!(policy.signer.start_within_s, 300);
+    assert!(!policy.signer.distribution.reloads());
+    assert_eq!(
+        policy.deployment.as_ref().unwrap().fields().network.as_str(),
+        "hoodi"
+    );
+    let text = policy.canonical().unwrap();
+    assert_eq!(
+        control::policy::ImagePolicy::parse(text.as_bytes()).unwrap(),
+        policy
+    );
+    for bad in [
+        "",
+        "x",
+        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        &CA.replace("MIIB", "MI%B"),
+        &CA.replace("AAEC", "AAE"),
+        &CA.repeat(5),
+        &format!("{CA}trailing"),
+        &CA.replace("CERTIFICATE", "PRIVATE KEY"),
+    ] {
+        fs::write(dir.path().join("ca.pem"), bad).unwrap();
+        let error = Manifest::load(&path).unwrap_err().to_string();
+        assert!(error.contains("trust.kms_ca"), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn policies_that_would_be_refused_later_are_refused_now() {
+    for (tables, expected) in [
+        ("[trust]\nallow_everything = true".to_owned(), "allow_everything"),
+        (DEPLOYMENT.to_owned(), "allow_any_client"),
+        (
+            format!("[trust]\nallow_any_client = true\n{DEPLOYMENT}"),
+            "memory_slashing",
+        ),
+        (DEPLOYMENT.replace("stacks", "stack"), "stack"),
+        (DEPLOYMENT.replace("schema = 1", "schema = 2"), "schema is 2"),
+        ("[signer]\ndistribution = \"other\"".to_owned(), "other"),
+        (
+            "[signer]\ndistribution = \"native\"\nupcheck_every_s = 0".to_owned(),
+            "upcheck_every_s",
+        ),
+        ("[trust]\nkms_ca = \"/etc/ca.pem\"".to_owned(), "trust.kms_ca"),
+    ] {
+        let text = refusal(&with(&tables));
+        assert!(text.contains(expected), "{tables}: {text}");
+    }
+    let log = GOOD.replace("output = \"null\"", "output = \"log\"");
+    assert!(
+        refusal(&log).contains("log"),
+        "the agent's own output has no other reader"
+    );
+}
+
+#[test]
+fn signer_and_provision_have_one_user() {
+    let service = |name: &str, user: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\nexec = [\"/usr/bin/{name}\"]\nuser = \"{user}\"\nstart = \"on-request\"\nkind = \"one-shot\"\ngrace_ms = 1000\nlimits = {{}}\noutput = \"log\"\nseccomp = \"filter.json\"\n"
+        )
+    };
+    let users = "[[user]]\nname = \"signer\"\nid = 102\n[[user]]\nname = \"other\"\nid = 103\n";
+    let text =
+        |provision: &str| with(users) + &service("signer", "signer") + &service("provision", provision);
+    let manifest = load(&text("signer")).unwrap();
+    assert_eq!(manifest.policy.unwrap().users.signer, Some(102));
+    assert_eq!(manifest.table.services[1].stdio, services::Stdio::Log);
+    assert!(refusal(&text("other")).contains("provision"));
+    assert!(refusal(&text("agent")).contains("provision"));
+}

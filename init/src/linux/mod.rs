@@ -162,6 +162,10 @@ impl System for Linux {
         self.children.watch()
     }
 
+    fn make_pipe(&mut self, index: usize, path: &str, gid: u32) -> Result<()> {
+        self.children.make_pipe(index, path, gid)
+    }
+
     fn spawn(&mut self, spawn: Spawn) -> Result<Pid> {
         self.children.spawn(spawn)
     }

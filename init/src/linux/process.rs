@@ -2,7 +2,9 @@
 //!
 //! SIGCHLD is blocked and read from a signalfd. Children inherit the mask; [`crate::child`] takes it off.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::WaitOptions;
 
@@ -25,7 +28,14 @@ const ARG0: &str = "/init";
 pub(super) struct Children {
     signals: Option<SignalFd>,
     channel: Option<OwnedFd>,
+    /// By the number of the service: the end that it writes to, and the one that keeps the pipe alive.
+    outputs: BTreeMap<usize, (OwnedFd, OwnedFd)>,
 }
+
+/// Mode of a pipe for a service's output; its owner is root.
+const PIPE_MODE: u32 = 0o640;
+/// What a pipe holds while its reader is started again, bytes. A kernel that gives less is no error.
+const PIPE_BYTES: usize = 1024 * 1024;
 
 impl Children {
     pub(super) fn watch(&mut self) -> Result<()> {
@@ -34,6 +44,24 @@ impl Children {
         mask.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         self.signals = Some(SignalFd::with_flags(&mask, flags)?);
+        Ok(())
+    }
+
+    pub(super) fn make_pipe(&mut self, index: usize, path: &str, gid: u32) -> Result<()> {
+        let mode = Mode::from_raw_mode(PIPE_MODE);
+        rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0)?;
+        std::os::unix::fs::chown(path, Some(0), Some(gid))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(PIPE_MODE))?;
+        // Open for both, so that it neither waits for a reader nor ends without a writer.
+        let kept = rustix::fs::open(
+            path,
+            OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        // The service's own end blocks: few programs can do with less. It waits only while the agent is being started again.
+        let output = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let _as_large_as_it_goes = rustix::pipe::fcntl_setpipe_size(&kept, PIPE_BYTES);
+        self.outputs.insert(index, (output, kept));
         Ok(())
     }
 
@@ -47,6 +75,10 @@ impl Children {
             .process_group(0);
         if spawn.stdio == services::Stdio::Null {
             command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        if spawn.stdio == services::Stdio::Log {
+            let (output, _) = self.outputs.get(&spawn.index).ok_or(Errno::NOT_FOUND)?;
+            command.stdout(output.try_clone()?).stderr(output.try_clone()?);
         }
         let mut channel = None;
         if spawn.channel {
@@ -163,6 +195,47 @@ mod tests {
         let mut children = Children::default();
         children.answer_request(1);
         assert_eq!(children.read_request(), None);
+    }
+
+    #[test]
+    fn a_pipe_outlives_its_reader_and_its_writer() {
+        use std::io::{Read, Write};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signer");
+        let mut children = Children::default();
+        // Only root may give it away; a test is not always root.
+        match children.make_pipe(3, path.to_str().unwrap(), 0) {
+            Ok(()) => {}
+            Err(errno) => {
+                assert_eq!(errno, Errno(1));
+                return;
+            }
+        }
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            PIPE_MODE
+        );
+        let write = |text: &str| {
+            let (output, _) = children.outputs.get(&3).unwrap();
+            std::fs::File::from(output.try_clone().unwrap())
+                .write_all(text.as_bytes())
+                .unwrap();
+        };
+        write("before anybody reads\n");
+        for expected in ["before anybody reads\n", "once more\n"] {
+            let mut reader = std::fs::File::open(&path).unwrap();
+            let mut bytes = vec![0; expected.len()];
+            reader.read_exact(&mut bytes).unwrap();
+            assert_eq!(bytes, expected.as_bytes());
+            drop(reader);
+            write("once more\n");
+        }
+        assert_eq!(
+            children.make_pipe(3, path.to_str().unwrap(), 0),
+            Err(Errno(17)),
+            "it exists"
+        );
     }
 
     #[test]

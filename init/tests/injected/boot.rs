@@ -367,3 +367,31 @@ fn last_words_then_report_then_power_off() {
         assert_eq!(machine.console.len(), if heard { 1 } else { 2 });
     }
 }
+
+#[test]
+fn a_service_that_speaks_to_the_log_gets_a_pipe_of_the_agents() {
+    let mut table = table();
+    for service in &mut table.services {
+        if service.name == "signer" {
+            service.stdio = services::Stdio::Log;
+        }
+    }
+    let pipe = "make-pipe 2 /run/nitro/output/signer gid=101";
+    let mut machine = Machine::new(&table);
+    run(&mut machine);
+    let calls = machine.calls();
+    let at = calls.iter().position(|call| call == pipe).unwrap();
+    assert_eq!(calls.get(at - 1).unwrap(), "make-dir /run/nitro/output");
+    assert!(calls.iter().take(at).all(|call| !call.starts_with("spawn")));
+    for call in [pipe, "make-dir /run/nitro/output"] {
+        let mut machine = Machine::new(&table);
+        let at = calls.iter().position(|made| made == call).unwrap();
+        machine.record.borrow_mut().fail.insert(at);
+        let end = run(&mut machine);
+        assert_eq!(
+            (end.code, end.stage),
+            (FatalCode::Mount, Stage::Services),
+            "{call}"
+        );
+    }
+}

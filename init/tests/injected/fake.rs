@@ -284,6 +284,9 @@ impl System for Machine {
     fn watch_children(&mut self) -> Result<()> {
         self.call("watch-children".to_owned())
     }
+    fn make_pipe(&mut self, index: usize, path: &str, gid: u32) -> Result<()> {
+        self.call(format!("make-pipe {index} {path} gid={gid}"))
+    }
     fn spawn(&mut self, spawn: Spawn) -> Result<Pid> {
         let Spawn {
             index,

@@ -3,6 +3,7 @@
 use Status::{Exited, Signaled};
 use Step::{End, Request as Ask};
 use abi::boot::{FatalCode, Stage};
+use abi::events::Event;
 use abi::request::Request;
 use init::fatal::Fatal;
 use init::run::run;
@@ -180,6 +181,13 @@ fn the_boot_file_stops_growing() {
     assert!(file.len() > abi::events::MAX_BOOT_FILE_BYTES - abi::events::MAX_LINE_BYTES);
     assert!(file.ends_with(b"\n"));
     assert!(machine.console.len() > 4000);
+    // What follows is in the other file: the latest lines, whole, up to the last.
+    let more = machine.files.get(abi::events::MORE_FILE).unwrap();
+    assert!(more.len() <= abi::events::MAX_BOOT_FILE_BYTES);
+    let text = String::from_utf8(more.clone()).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| Event::parse(line).unwrap()).collect();
+    assert!(lines.is_sorted_by_key(|event| event.uptime_ms));
+    assert!(lines.last().unwrap().uptime_ms >= 3999);
 }
 
 #[test]
