@@ -43,10 +43,20 @@ struct Shared {
 struct Waiting {
     records: VecDeque<(Record, usize)>,
     bytes: usize,
-    /// Dropped since the record that was taken last.
-    dropped: u64,
+    /// Dropped since the newest record; the next one will say so.
+    pending: u64,
     /// Dropped in all.
     dropped_ever: u64,
+}
+
+impl Waiting {
+    /// Counts what was dropped before the oldest record.
+    fn before_front(&mut self, dropped: u64) {
+        match self.records.front_mut() {
+            Some((record, _)) => record.dropped += dropped,
+            None => self.pending += dropped,
+        }
+    }
 }
 
 impl std::fmt::Debug for Ring {
@@ -101,28 +111,37 @@ impl Ring {
     /// Lines that were left out, for whatever reason.
     pub fn left_out(&self, lines: u64) {
         self.with(|waiting| {
-            waiting.dropped += lines;
+            waiting.pending += lines;
             waiting.dropped_ever += lines;
         });
     }
 
+    /// A record was taken and did not arrive: it is lost, and what it said of others must be said by the next.
+    fn lost(&self, record: &Record) {
+        self.with(|waiting| {
+            waiting.dropped_ever += 1;
+            waiting.before_front(record.dropped + 1);
+        });
+    }
+
     /// Any record. It never waits.
-    pub fn push(&self, record: Record) {
+    pub fn push(&self, mut record: Record) {
         let size = serde_json::to_vec(&record).map_or(usize::MAX, |json| json.len());
         if size > MAX_RECORD_BYTES {
             self.left_out(1);
             return;
         }
         self.with(|waiting| {
+            record.dropped = std::mem::take(&mut waiting.pending);
             waiting.bytes += size;
             waiting.records.push_back((record, size));
             while waiting.bytes > MAX_BYTES {
-                let Some((_, size)) = waiting.records.pop_front() else {
+                let Some((oldest, size)) = waiting.records.pop_front() else {
                     break;
                 };
                 waiting.bytes -= size;
-                waiting.dropped += 1;
                 waiting.dropped_ever += 1;
+                waiting.before_front(oldest.dropped + 1);
             }
         });
         self.0.more.notify_one();
@@ -138,9 +157,8 @@ impl Ring {
     #[must_use]
     pub fn take(&self) -> Option<Record> {
         self.with(|waiting| {
-            let (mut record, size) = waiting.records.pop_front()?;
+            let (record, size) = waiting.records.pop_front()?;
             waiting.bytes -= size;
-            record.dropped = std::mem::take(&mut waiting.dropped);
             Some(record)
         })
     }
@@ -159,10 +177,7 @@ impl Ring {
         let mut pause = FIRST_PAUSE;
         loop {
             if let Ok(Ok(stream)) = timeout(WRITE_WITHIN, dial.dial(LOG_PORT)).await {
-                let sent = self.write(stream).await;
-                // A record that broke the connection counts as lost.
-                self.left_out(1);
-                if sent > 0 {
+                if self.write(stream).await > 0 {
                     pause = FIRST_PAUSE;
                 }
             }
@@ -183,7 +198,7 @@ impl Ring {
                 stream.flush().await
             };
             if !matches!(timeout(WRITE_WITHIN, write).await, Ok(Ok(()))) {
-                self.left_out(record.dropped);
+                self.lost(&record);
                 return sent;
             }
             sent += 1;

@@ -275,8 +275,7 @@ fn a_parent_that_does_not_listen_costs_records_and_no_time() {
 
 #[test]
 fn the_signers_output_is_filtered_and_never_waits() {
-    let agent = TestAgent::start(TestNsm::default());
-    let ring = agent.ring.clone();
+    let ring = agent::ring::Ring::new(std::sync::Arc::new(|| 0));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
