@@ -96,9 +96,10 @@ impl Core {
             return Ok(None);
         }
         let opened = outbound::open(config).await?;
-        // An image without tunnels may have no place for the file.
-        if !config.fields().outbound.is_empty() {
-            outbound::write_hosts(&self.parts.hosts, config).map_err(Failure::Hosts)?;
+        match outbound::write_hosts(&self.parts.hosts, config) {
+            // An image may have no place for the file; without tunnels it needs none.
+            Err(_) if config.fields().outbound.is_empty() => {}
+            result => result.map_err(Failure::Hosts)?,
         }
         Ok(Some(opened))
     }

@@ -2,7 +2,7 @@
 //! parent's vsock port. TLS that starts in the enclave so still checks the server's real name.
 //!
 //! There is no DNS inside. `/etc/hosts` of the image is a link to a file of the agent's, which it writes when the config is known
-//! (`docs/adr/0011-names-inside.md`).
+//! (`docs/adr/0011-agent.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{OpenOptions, Permissions};

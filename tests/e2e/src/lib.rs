@@ -156,6 +156,17 @@ impl Booted {
         serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{answer:?}: {e}"))
     }
 
+    /// Sends bytes to the service port and reads what comes back.
+    #[must_use]
+    pub fn service(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect(abi::vsock::SERVICE_PORT);
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        // A connection that is closed while bytes are on their way may be reset.
+        drop(stream.read_to_end(&mut answer));
+        answer
+    }
+
     /// Asks the probe of the test image.
     #[must_use]
     pub fn probe(&self, question: &str) -> String {

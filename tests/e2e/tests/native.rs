@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::{Booted, boot, eif_builder, pcrs, place, said};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha384};
 
 #[test]
 fn the_image_boots_and_is_what_was_measured() {
@@ -22,6 +23,8 @@ fn the_image_boots_and_is_what_was_measured() {
     status_is_true(&booted, &expected);
     the_document_carries_the_measurements(&booted, &expected);
     nothing_else_is_answered(&booted);
+    the_service_port_waits_for_init(&booted);
+    a_config_is_measured_once(&booted);
     let (status, _) = booted.enclave.stop().unwrap();
     println!("the emulator ended with {status}");
 }
@@ -82,6 +85,8 @@ fn status_is_true(booted: &Booted, expected: &[String; 3]) {
     assert_eq!(body["debug"], false);
     assert_eq!(body["entropy_source"], "nsm-hwrng");
     assert_eq!(body["stage"], "running");
+    assert_eq!(body["phase"], "unconfigured");
+    assert_eq!(body["signer"]["state"], "absent");
     assert!(body["uptime_ms"].as_u64().unwrap() > 0);
     assert!(body["boot"].as_array().unwrap().len() >= 8, "{body}");
 }
@@ -103,7 +108,14 @@ fn the_document_carries_the_measurements(booted: &Booted, expected: &[String; 3]
         (0..16).map(|n| n * 0x11).collect::<Vec<u8>>()
     );
     assert_eq!(claims.public_key, None, "never a public key");
-    assert_eq!(claims.user_data, None);
+    // The claims travel beside the document, which commits to their bytes as they came.
+    let claimed = answer["body"]["claims"].as_str().unwrap();
+    assert_eq!(claimed, r#"{"public_keys":[]}"#);
+    let hash = <[u8; 48]>::from(Sha384::digest(claimed.as_bytes()));
+    assert_eq!(
+        claims.user_data.unwrap(),
+        control::claims::user_data(&hash).to_vec()
+    );
 
     // QEMU signs nothing, so the auditor's command must refuse what it shows.
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -120,7 +132,13 @@ fn nothing_else_is_answered(booted: &Booted) {
             "unknown-field",
         ),
         (r#"{"operation":"attest","nonce":""}"#, 400, "bad-nonce"),
-        (r#"{"operation":"init"}"#, 400, "unknown-operation"),
+        (r#"{"operation":"nothing"}"#, 400, "unknown-operation"),
+        (r#"{"operation":"init_state"}"#, 400, "wrong-port"),
+        (
+            r#"{"operation":"remove_keys","public_keys":["0xabababababababababababababababababababababababababababababababababababababababababababababababab"]}"#,
+            409,
+            "not-initialised",
+        ),
         (
             r#"{"operation":"status","operation":"status"}"#,
             400,
@@ -136,11 +154,65 @@ fn nothing_else_is_answered(booted: &Booted) {
             "{message}: {answer}"
         );
     }
-    let long = format!(r#"{{"operation":"{}"}}"#, "x".repeat(5000));
-    assert_eq!(booted.control(&long)["status"], 413);
     assert_eq!(
         booted.control(r#"{"operation":"status"}"#)["status"],
         200,
         "still there"
     );
+}
+
+fn the_service_port_waits_for_init(booted: &Booted) {
+    let state = booted.service(br#"{"operation":"init_state"}"#);
+    assert_eq!(state, br#"{"body":{"init_state":false},"status":200}"#);
+    for closed in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0",
+    ] {
+        assert_eq!(booted.service(closed), b"", "{closed:?}");
+    }
+}
+
+/// QEMU's module extends and locks registers as Nitro's does.
+fn a_config_is_measured_once(booted: &Booted) {
+    let config = |network: &str, store: serde_json::Value| {
+        json!({"operation": "configure", "config": {
+            "schema": 1, "region": "eu-central-1", "network": network,
+            "kms_key_arn": "arn:aws:kms:eu-central-1:111122223333:key/12345678-0000-4000-8000-00000000000b",
+            "stacks": ["0f9e8d7c-0000-4000-8000-00000000000a"], "client_authentication": "known-clients",
+            "slashing_store": store,
+            "outbound": [{"name": "db.example.org", "port": 5432, "vsock_port": 8101},
+                         {"name": "dynamodb.eu-central-1.amazonaws.com", "port": 443, "vsock_port": 8102}],
+            "artefact_versions": {"tls_key": 0, "clients": 0, "slashing_credential": 0},
+        }})
+        .to_string()
+    };
+    let word = |answer: &Value| {
+        answer["body"]["error"]
+            .as_str()
+            .unwrap()
+            .split(':')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let store = json!({"kind": "postgresql", "host": "db.example.org", "port": 5432, "database": "signer"});
+    let memory = booted.control(&config("hoodi", json!({"kind": "memory"})));
+    assert_eq!(word(&memory), "not-allowed", "{memory}");
+    let configured = booted.control(&config("hoodi", store.clone()));
+    assert_eq!(configured["status"], 200, "{configured}");
+    assert_eq!(configured["body"]["changed"], true);
+    let status = booted.control(r#"{"operation":"status"}"#);
+    assert_eq!(status["body"]["pcrs"]["16"], configured["body"]["pcr16"]);
+    assert_eq!(status["body"]["phase"], "configured");
+    let other = booted.control(&config("mainnet", store.clone()));
+    assert_eq!(word(&other), "config-conflict", "{other}");
+    assert_eq!(booted.control(&config("hoodi", store))["body"]["changed"], false);
+    let answer = booted.control(r#"{"operation":"attest","nonce":"01"}"#);
+    let document = STANDARD
+        .decode(answer["body"]["attestation_document"].as_str().unwrap())
+        .unwrap();
+    let document = UnverifiedDoc::parse(&document).unwrap();
+    let pcr16 = document.unverified_claims().pcrs.get(16).unwrap().to_string();
+    assert_eq!(Value::from(pcr16), configured["body"]["pcr16"]);
 }
