@@ -18,7 +18,7 @@ use crate::entries::Rules;
 use crate::failure::Failure;
 use crate::measured::{self, ConfigHash};
 use crate::outbound;
-use crate::phase::{Config, Configure};
+use crate::phase::{Config, Configure, Machine};
 use crate::supervise::SIGNER;
 use crate::upcheck::Upcheck;
 
@@ -110,7 +110,7 @@ impl Core {
     /// [`Failure`]; the phase is `init-failed` then, or as before when it was not begun.
     pub async fn init(self: Arc<Self>, init: Box<Init>) -> Result<InitState, Failure> {
         let _change = self.begin_change()?;
-        let config = self.with_machine(|machine| machine.begin_init())?;
+        let config = self.with_machine(Machine::begin_init)?;
         let done = self.do_init(&config, init).await;
         self.with_machine(|machine| machine.end_init(done.is_ok()));
         match &done {
@@ -242,7 +242,7 @@ impl Core {
         let Some(state) = state else { return Ok(()) };
         self.set_config(Box::new(state.config.clone())).await?;
         let upcheck = self.upcheck(&state)?;
-        self.with_machine(|machine| machine.begin_init())?;
+        self.with_machine(Machine::begin_init)?;
         // Nothing is undone here: the signer may be busy, or be between two starts. `status` tells how it is.
         let started = self.ask_for_signer().await;
         self.with_machine(|machine| machine.end_init(started.is_ok()));

@@ -129,11 +129,11 @@ mod tests {
         }
         assert_eq!((budget.left(), short.bytes().len()), (64 * 1024, FREE_BYTES));
         let mut long = Buffer::new(budget.clone(), 1 << 20);
-        long.extend(&[1; 40 * 1024]).unwrap();
+        long.extend(&vec![1; 40 * 1024]).unwrap();
         assert_eq!(budget.left(), 64 * 1024 - (64 * 1024 - FREE_BYTES));
         let before = long.bytes().to_vec();
         assert_eq!(
-            long.extend(&[2; 60 * 1024]).unwrap_err(),
+            long.extend(&vec![2; 60 * 1024]).unwrap_err(),
             NoMemory { wanted: 128 * 1024 }
         );
         assert_eq!(long.bytes(), before);
@@ -146,9 +146,10 @@ mod tests {
     fn the_longest_message_fits_and_two_do_not() {
         let most = 16 * 1024 * 1024;
         let budget = Budget::new(TOTAL_BYTES);
+        let piece = vec![0; 65_536];
         let fill = |buffer: &mut Buffer| -> Result<(), NoMemory> {
             for _ in 0..most / 65_536 {
-                buffer.extend(&[0; 65_536])?;
+                buffer.extend(&piece)?;
             }
             Ok(())
         };

@@ -12,12 +12,17 @@ use crate::core::Core;
 struct Text(String);
 
 impl Text {
+    fn push(&mut self, pieces: &[&str]) {
+        self.0.extend(pieces.iter().copied());
+    }
+
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.0 += &format!("# HELP nitro_agent_{name} {help}\n# TYPE nitro_agent_{name} {kind}\n");
+        self.push(&["# HELP nitro_agent_", name, " ", help, "\n"]);
+        self.push(&["# TYPE nitro_agent_", name, " ", kind, "\n"]);
     }
 
     fn value(&mut self, name: &str, labels: &str, value: u64) {
-        self.0 += &format!("nitro_agent_{name}{labels} {value}\n");
+        self.push(&["nitro_agent_", name, labels, " ", &value.to_string(), "\n"]);
     }
 
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
@@ -35,7 +40,7 @@ impl Core {
     #[must_use]
     pub fn metrics(&self) -> MetricsText {
         let mut text = Text::default();
-        let (counters, outbound) = (&self.counters, &*self.outbound);
+        let counters = &self.counters;
         text.family(
             "connections_total",
             "counter",
@@ -48,6 +53,39 @@ impl Core {
                 read(accepted),
             );
         }
+        self.counted(&mut text);
+        text.family("answers_total", "counter", "Answers to messages by outcome.");
+        text.value("answers_total", "{outcome=\"ok\"}", read(&counters.answers_ok));
+        text.value(
+            "answers_total",
+            "{outcome=\"refused\"}",
+            read(&counters.answers_refused),
+        );
+        text.one(
+            "tls_open",
+            "gauge",
+            "TLS connections that are open.",
+            read(&counters.tls_open),
+        );
+        self.signer_metrics(&mut text);
+        text.one(
+            "log_dropped_total",
+            "counter",
+            "Log records that were dropped.",
+            self.parts.ring.dropped(),
+        );
+        let left = u64::try_from(self.budget.left()).unwrap_or(u64::MAX);
+        text.one(
+            "message_memory_left_bytes",
+            "gauge",
+            "Memory left for long messages.",
+            left,
+        );
+        MetricsText { text: text.0 }
+    }
+
+    fn counted(&self, text: &mut Text) {
+        let (counters, outbound) = (&self.counters, &*self.outbound);
         for (name, help, counter) in [
             (
                 "foreign_total",
@@ -102,34 +140,6 @@ impl Core {
         ] {
             text.one(name, "counter", help, read(counter));
         }
-        text.family("answers_total", "counter", "Answers to messages by outcome.");
-        text.value("answers_total", "{outcome=\"ok\"}", read(&counters.answers_ok));
-        text.value(
-            "answers_total",
-            "{outcome=\"refused\"}",
-            read(&counters.answers_refused),
-        );
-        text.one(
-            "tls_open",
-            "gauge",
-            "TLS connections that are open.",
-            read(&counters.tls_open),
-        );
-        self.signer_metrics(&mut text);
-        text.one(
-            "log_dropped_total",
-            "counter",
-            "Log records that were dropped.",
-            self.parts.ring.dropped(),
-        );
-        let left = u64::try_from(self.budget.left()).unwrap_or(u64::MAX);
-        text.one(
-            "message_memory_left_bytes",
-            "gauge",
-            "Memory left for long messages.",
-            left,
-        );
-        MetricsText { text: text.0 }
     }
 
     fn signer_metrics(&self, text: &mut Text) {

@@ -63,7 +63,8 @@ pub fn addresses(config: &DeploymentConfig) -> BTreeMap<&str, Ipv4Addr> {
 pub fn hosts(config: &DeploymentConfig) -> String {
     let mut text = String::from("127.0.0.1 localhost\n");
     for (name, address) in addresses(config) {
-        text += &format!("{address} {name}\n");
+        let address = address.to_string();
+        text.extend([address.as_str(), " ", name, "\n"]);
     }
     text
 }

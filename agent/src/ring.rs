@@ -176,10 +176,13 @@ impl Ring {
     pub async fn send(&self, dial: &dyn Dial) {
         let mut pause = FIRST_PAUSE;
         loop {
-            if let Ok(Ok(stream)) = timeout(WRITE_WITHIN, dial.dial(LOG_PORT)).await {
-                if self.write(stream).await > 0 {
-                    pause = FIRST_PAUSE;
-                }
+            let dialled = timeout(WRITE_WITHIN, dial.dial(LOG_PORT)).await;
+            let sent = match dialled {
+                Ok(Ok(stream)) => self.write(stream).await,
+                _ => 0,
+            };
+            if sent > 0 {
+                pause = FIRST_PAUSE;
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

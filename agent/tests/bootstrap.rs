@@ -157,40 +157,7 @@ fn the_good_way_from_nothing_to_signing() {
     assert_eq!(scene.init(), json!({"body": {"init_state": true}, "status": 200}));
     assert_eq!(scene.init_state(), true);
     assert_eq!(scene.requests(), [Request::StartProvision, Request::StartSigner]);
-    {
-        let jobs = scene.enclave.jobs.lock().unwrap();
-        let job = jobs.last().unwrap();
-        assert_eq!(
-            serde_json::to_value(job.config.clone().unwrap()).unwrap(),
-            config("hoodi")
-        );
-        let Work::Init {
-            credential,
-            artefacts,
-        } = &job.work
-        else {
-            panic!()
-        };
-        assert_eq!(credential.secret_access_key(), "planted/secret");
-        let kinds: Vec<_> = artefacts.iter().map(|a| (a.kind, a.index)).collect();
-        assert_eq!(
-            kinds,
-            [
-                (Kind::TlsKey, 0),
-                (Kind::Clients, 0),
-                (Kind::ValidatorKey, 0),
-                (Kind::ValidatorKey, 1)
-            ]
-        );
-        // The context comes from the config, also where the message names no stack.
-        for artefact in artefacts {
-            let Binding::Bound { stack, pubkey } = &artefact.binding else {
-                panic!()
-            };
-            assert_eq!(stack.as_str(), "0f9e8d7c-0000-4000-8000-00000000000a");
-            assert_eq!(pubkey.is_some(), artefact.kind == Kind::ValidatorKey);
-        }
-    }
+    the_job_is_right(&scene);
     let again = scene.init();
     assert_eq!(
         (again["status"].as_u64(), word(&again)),
@@ -198,14 +165,51 @@ fn the_good_way_from_nothing_to_signing() {
     );
     assert_eq!(scene.modes(), ["init"]);
 
+    what_is_told_is_right(&scene, &configured["body"]["config_sha384"]);
+    nothing_secret_is_said(&scene);
+}
+
+fn the_job_is_right(scene: &Scene) {
+    let jobs = scene.enclave.jobs.lock().unwrap();
+    let job = jobs.last().unwrap();
+    assert_eq!(
+        serde_json::to_value(job.config.clone().unwrap()).unwrap(),
+        config("hoodi")
+    );
+    let Work::Init {
+        credential,
+        artefacts,
+    } = &job.work
+    else {
+        panic!()
+    };
+    assert_eq!(credential.secret_access_key(), "planted/secret");
+    let kinds: Vec<_> = artefacts.iter().map(|a| (a.kind, a.index)).collect();
+    assert_eq!(
+        kinds,
+        [
+            (Kind::TlsKey, 0),
+            (Kind::Clients, 0),
+            (Kind::ValidatorKey, 0),
+            (Kind::ValidatorKey, 1)
+        ]
+    );
+    // The context comes from the config, also where the message names no stack.
+    for artefact in artefacts {
+        let Binding::Bound { stack, pubkey } = &artefact.binding else {
+            panic!()
+        };
+        assert_eq!(stack.as_str(), "0f9e8d7c-0000-4000-8000-00000000000a");
+        assert_eq!(pubkey.is_some(), artefact.kind == Kind::ValidatorKey);
+    }
+}
+
+fn what_is_told_is_right(scene: &Scene, config: &Value) {
     let status = scene.agent.ask(r#"{"operation":"status"}"#);
     let body = &status["body"];
     assert_eq!(body["phase"], "initialised");
     assert_eq!(body["signer"]["state"], "healthy");
-    assert_eq!(
-        (body["keys"].as_u64(), &body["config_sha384"]),
-        (Some(2), &configured["body"]["config_sha384"])
-    );
+    assert_eq!((body["keys"].as_u64(), &body["config_sha384"]), (Some(2), config));
     assert_eq!(
         body["certificate"],
         json!({"not_after_unix_s": 1_900_000_000, "sha256": "01".repeat(32)})
@@ -217,10 +221,9 @@ fn the_good_way_from_nothing_to_signing() {
     let attested = scene.agent.ask(r#"{"operation":"attest","nonce":"00"}"#);
     let claims: Value = serde_json::from_str(attested["body"]["claims"].as_str().unwrap()).unwrap();
     assert_eq!(claims["public_keys"], json!([key(1), key(2)]));
-    assert_eq!(claims["config_sha384"], configured["body"]["config_sha384"]);
+    assert_eq!(claims["config_sha384"], *config);
     assert_eq!(claims["slashing_store"], json!({"kind": "memory"}));
     assert_eq!(claims["tls_public_key_sha256"], "02".repeat(32));
-    nothing_secret_is_said(&scene);
 }
 
 /// Searches what the agent says of itself for what the tests planted.

@@ -124,7 +124,7 @@ fn tunnel(agent: &TestAgent, port: u16) {
     let listener = UnixListener::bind(agent.path("parent-8101")).unwrap();
     let mut inside = TcpStream::connect((Ipv4Addr::new(127, 0, 1, 1), port)).unwrap();
     let (mut parent, _) = listener.accept().unwrap();
-    inside.write_all(&[7; 200_000]).unwrap();
+    inside.write_all(&vec![7; 200_000]).unwrap();
     inside.shutdown(std::net::Shutdown::Write).unwrap();
     let mut all = Vec::new();
     parent.read_to_end(&mut all).unwrap();

@@ -43,6 +43,9 @@ fn configure(agent: &TestAgent, config: &Value) -> Value {
     agent.ask(&json!({"operation": "configure", "config": config}).to_string())
 }
 
+/// Bytes each way of each connection.
+const LENGTH: usize = 8 << 20;
+
 #[test]
 fn each_name_has_its_address_and_no_byte_is_lost() {
     let agent = TestAgent::start(TestNsm::default());
@@ -55,7 +58,6 @@ fn each_name_has_its_address_and_no_byte_is_lost() {
         std::fs::read_to_string(agent.path("hosts")).unwrap(),
         "127.0.0.1 localhost\n127.0.1.1 a.example.org\n127.0.1.2 b.example.org\n"
     );
-    const LENGTH: usize = 8 << 20;
     std::thread::scope(|scope| {
         for (number, listener) in (1..).zip(&listeners) {
             for _ in 0..2 {
@@ -138,7 +140,8 @@ fn who_does_not_read_stops_the_other_and_nobody_else() {
         .set_write_timeout(Some(Duration::from_millis(500)))
         .unwrap();
     let mut written = 0;
-    while let Ok(count @ 1..) = inside.write(&[7; 65_536]) {
+    let piece = vec![7; 65_536];
+    while let Ok(count @ 1..) = inside.write(&piece) {
         written += count;
         assert!(written < 64 << 20, "the tunnel keeps what nobody reads");
     }

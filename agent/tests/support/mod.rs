@@ -390,7 +390,7 @@ pub(crate) fn bytes(mut stream: UnixStream) -> Vec<u8> {
 
 pub(crate) fn answer(stream: UnixStream) -> Value {
     let bytes = bytes(stream);
-    serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&bytes)))
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 /// A deployment config.
