@@ -1,6 +1,6 @@
 //! What all connections share: the module, PID 1, `provision`, the phase, the signer.
 //!
-//! Locks are held for a moment only and never across a wait, but [`Core::change`]: that is held for the whole of a change, so that
+//! Locks are held for a moment only and never across a wait, but `change`: that is held for the whole of a change, so that
 //! there is one at a time.
 
 use std::net::SocketAddr;

@@ -217,15 +217,16 @@ fn write_descriptions(manifest: &Manifest, written: &Written, dir: &Path) -> Res
     let eif = dir.join(EIF_FILE);
     let mut file = File::open(&eif).map_err(io_error("open", &eif))?;
     let (sha256, _) = Sha256::of_reader(&mut file).map_err(io_error("read", &eif))?;
-    let mut pcrs = json!({
-        "Measurements": written.measurements.to_json(),
-        "EifSha256": sha256.to_string(),
-    });
+    let mut pcrs = serde_json::Map::from_iter([
+        ("Measurements".to_owned(), written.measurements.to_json()),
+        ("EifSha256".to_owned(), json!(sha256.to_string())),
+    ]);
     let weakened = manifest.policy.iter().flat_map(|policy| policy.trust.weakened());
     let weakened: Vec<&str> = weakened.collect();
     if !weakened.is_empty() {
-        pcrs["WeakenedTrust"] = json!(weakened);
+        pcrs.insert("WeakenedTrust".to_owned(), json!(weakened));
     }
+    let pcrs = Value::Object(pcrs);
     write_json(&dir.join(PCRS_FILE), &pcrs)?;
     let text = pcrs.to_string();
     let images = vec![policy::read_pcrs(&manifest.name, text.as_bytes())?];
