@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use abi::control::answer::{Changed, Configured, InitState, Refreshed, codes};
-use abi::control::config::{ClientAuthentication, DeploymentConfig};
-use abi::control::request::Request;
-use abi::control::status::Status;
 use abi::vsock::SERVICE_PORT;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use control::answer::{Changed, Configured, InitState, Refreshed, codes};
+use control::config::{ClientAuthentication, DeploymentConfig};
+use control::request::Request;
+use control::status::Status;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::machine::{Action, Event, Phase, Policy, State, step};
 use super::message::messages;
+use crate::ask::{AskError, ask};
 use crate::config::{Service, Times, Watchdog};
-use crate::control::{AskError, ask};
 use crate::enclave::Enclave;
 use crate::health::ready;
 use crate::imds::{Imds, ImdsError, Temporary};
@@ -62,6 +62,8 @@ struct Known {
     client: Option<Client>,
     /// `add_keys` that are still to be sent.
     pending: Vec<Request>,
+    /// When they were last tried.
+    added: Option<Instant>,
     good_since: Option<Instant>,
     was_ready: bool,
 }
@@ -382,10 +384,11 @@ impl Driver {
         }
         self.known = Known {
             credentials: Some(credentials),
-            refreshed: Some(Instant::now()),
+            refreshed: None,
             no_refresh: false,
             client: self.client(&artefacts),
             pending: messages.collect(),
+            added: None,
             good_since: None,
             was_ready: self.known.was_ready,
         };
@@ -463,9 +466,11 @@ impl Driver {
 
     /// Sends keys that did not fit into `init`. What fails is tried again; the other keys are served meanwhile.
     async fn send_pending(&mut self) {
-        if self.known.pending.is_empty() || self.known.refreshed.is_some_and(|at| at.elapsed() > SOME_TIME) {
+        let tried = self.known.added.is_some_and(|at| at.elapsed() < SOME_TIME);
+        if self.known.pending.is_empty() || tried {
             return;
         }
+        self.known.added = Some(Instant::now());
         let pending = std::mem::take(&mut self.known.pending);
         for request in pending {
             match ask::<Changed>(&self.dialer, &request, self.config.times.init).await {

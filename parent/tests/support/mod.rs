@@ -1,14 +1,17 @@
 //! A stand-in enclave behind Unix sockets: takes `CONNECT` calls, answers control messages, carries bytes. Not part of any product.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
 
+pub(crate) mod agent;
+pub(crate) mod aws;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use abi::control::Surface;
-use abi::control::request::Request;
+use control::Surface;
+use control::request::Request;
 use parent::transport::{Dialer, Place};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What becomes of a call.
-pub(crate) type Handler = Arc<dyn Fn(u32, UnixStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(u32, UnixStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The folder of sockets, and the calls that came.
 pub(crate) struct Folder {

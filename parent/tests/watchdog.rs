@@ -1,0 +1,552 @@
+//! The watchdog as a program: a stand-in for nitro-cli, an agent behind Unix sockets, and AWS on loopback.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use control::request::{KeyEntry, Request};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use support::agent::Agent;
+use support::aws::{self, SECRET, TOKEN, Tables};
+use support::{Folder, PATIENCE, get, http, number, until};
+
+#[expect(dead_code, reason = "each test file uses its part")]
+mod support;
+
+const STACK: &str = "00000000-0000-4000-8000-000000000001";
+
+fn key(n: usize) -> String {
+    format!("{n:096x}")
+}
+
+fn item(n: usize, active: &Value) -> Value {
+    json!({
+        "web3signer_uuid": { "S": STACK }, "pubkey": { "S": key(n) }, "active": active,
+        "encrypted_key_password_mnemonic_b64": { "S": format!("QUJD{n:04}") }, "chain": { "S": "holesky" },
+    })
+}
+
+fn tables() -> Tables {
+    let yes = [json!({ "BOOL": true }), json!({ "S": "true" })];
+    let mut keys: Vec<Value> = (0..25).map(|n| item(n, &yes[n % 2])).collect();
+    keys.push(item(900, &json!({ "BOOL": false })));
+    keys.push(item(901, &json!({ "S": "false" })));
+    let tls = json!({
+        "key_id": { "N": "1" }, "encrypted_tls_key_b64": { "S": "VExT" }, "encrypted_clients_b64": { "S": "Q0xJ" },
+        "encrypted_slashing_credential_b64": { "S": "U0xB" },
+    });
+    Tables {
+        tls: Some(tls),
+        keys,
+        number: true,
+        pages: 0,
+    }
+}
+
+/// A watchdog and its world. Dropping it kills the program.
+struct World {
+    folder: Folder,
+    agent: Agent,
+    child: Child,
+    log: PathBuf,
+    heard: Arc<Mutex<Vec<String>>>,
+    metrics: SocketAddr,
+    tables: Arc<Mutex<Tables>>,
+    lives: Arc<Mutex<Duration>>,
+}
+
+struct Setup {
+    agent: Agent,
+    tables: Tables,
+    lives: Duration,
+    more: &'static str,
+    before: fn(&std::path::Path),
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            agent: Agent::new("unconfigured"),
+            tables: tables(),
+            lives: Duration::from_hours(6),
+            more: "",
+            before: |_| (),
+        }
+    }
+}
+
+const CONFIG: &str = r#"
+[log]
+level = "debug"
+[transport]
+folder = "FOLDER"
+connect_s = 2
+[watchdog]
+imds_endpoint = "http://IMDS"
+metrics = "METRICS"
+MORE
+[watchdog.enclave]
+launcher = "nitro-cli"
+program = "FOLDER/nitro-cli"
+image = "/x/native.eif"
+cpus = 2
+memory_mib = 512
+[watchdog.tables]
+region = "eu-central-1"
+tls = "tls"
+validators = "validators"
+web3signer_uuids = ["STACK"]
+endpoint = "http://DYNAMODB"
+page_size = 10
+[watchdog.times]
+boot_s = 5
+probe_s = 0.1
+probes = 3
+first_pause_s = 0.2
+stop_s = 5
+[deployment]
+schema = 1
+region = "eu-central-1"
+kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-4000-8000-000000000000"
+stacks = ["STACK"]
+network = "holesky"
+client_authentication = "known-clients"
+slashing_store = { kind = "memory" }
+artefact_versions = { tls_key = 0, clients = 0, slashing_credential = 0 }
+outbound = []
+"#;
+
+impl World {
+    async fn start(setup: Setup) -> Self {
+        let folder = setup.agent.serve();
+        let dir = folder.path();
+        std::fs::copy(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/nitro-cli.sh"),
+            dir.join("nitro-cli"),
+        )
+        .unwrap();
+        (setup.before)(dir);
+        let lives = Arc::new(Mutex::new(setup.lives));
+        let tables = Arc::new(Mutex::new(setup.tables));
+        let (imds, dynamodb) = (
+            aws::imds(Arc::clone(&lives)).await,
+            aws::dynamodb(Arc::clone(&tables)).await,
+        );
+        let (free, metrics) = support::listener().await;
+        drop(free);
+        let config = CONFIG
+            .replace("FOLDER", dir.to_str().unwrap())
+            .replace("IMDS", &imds.to_string())
+            .replace("DYNAMODB", &dynamodb.to_string())
+            .replace("METRICS", &metrics.to_string())
+            .replace("STACK", STACK)
+            .replace("MORE", setup.more);
+        let config = support::write(dir.join("parent.toml"), config);
+        let notified = UnixDatagram::bind(dir.join("notify")).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 256];
+            while let Ok(count) = notified.recv(&mut bytes) {
+                kept.lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            }
+        });
+        let log = dir.join("log");
+        let child = Command::new(env!("CARGO_BIN_EXE_parent"))
+            .args(["watchdog", "--config"])
+            .arg(config)
+            .env("NOTIFY_SOCKET", dir.join("notify"))
+            .env("WATCHDOG_USEC", "200000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self {
+            folder,
+            agent: setup.agent,
+            child,
+            log,
+            heard,
+            metrics,
+            tables,
+            lives,
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default();
+        text.lines()
+            .filter(|line| !line.starts_with("describe"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn heard(&self, word: &str) -> bool {
+        self.heard.lock().unwrap().iter().any(|text| text == word)
+    }
+
+    async fn logged(&self, text: &str) {
+        let begin = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begin.elapsed() < PATIENCE, "never said {text:?}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn ready(&self) {
+        until("READY", || self.heard("READY=1")).await;
+    }
+
+    fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    async fn ends_well(mut self) {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+        assert!(self.heard("STOPPING=1"));
+        let log = self.log();
+        for secret in [SECRET, TOKEN, "QUJD0001", "VExT"] {
+            assert!(!log.contains(secret), "{secret} is in the log");
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_nothing_to_serving_to_a_clean_end() {
+    let world = World::start(Setup::default()).await;
+    world.ready().await;
+    assert_eq!(world.agent.operations(), ["configure", "init"]);
+    let run = "run-enclave --cpu-count 2 --memory 512 --enclave-cid 16 --eif-path /x/native.eif";
+    assert_eq!(world.calls(), [run]);
+    let Some(Request::Init(init)) = world
+        .agent
+        .with(|state| state.received.iter().find(|r| r.name() == "init").cloned())
+    else {
+        panic!()
+    };
+    assert_eq!(init.credential.secret_access_key(), SECRET);
+    assert_eq!(init.credential.token(), TOKEN);
+    let keys: Vec<String> = init
+        .encrypted_validator_keys
+        .iter()
+        .map(|entry| match entry {
+            KeyEntry::Bound {
+                ciphertext,
+                pubkey,
+                stack,
+            } => {
+                assert_eq!(stack.as_ref().unwrap().as_str(), STACK);
+                format!("{} {}", pubkey.as_str(), ciphertext.as_str())
+            }
+            KeyEntry::Legacy(_) => panic!("no context"),
+        })
+        .collect();
+    let expected: Vec<String> = (0..25).map(|n| format!("0x{} QUJD{n:04}", key(n))).collect();
+    assert_eq!(keys, expected, "all pages, only active ones");
+    assert_eq!(world.tables.lock().unwrap().pages, 3);
+    assert!(init.encrypted_clients.is_some() && init.encrypted_slashing_credential.is_some());
+    until("the watchdog of systemd hears it", || world.heard("WATCHDOG=1")).await;
+    let (code, text) = http(world.metrics, &get("/metrics")).await;
+    assert_eq!(
+        (
+            code,
+            number(&text, "parent_signer_keys"),
+            number(&text, "parent_serving")
+        ),
+        (200, 25, 1)
+    );
+    assert_eq!(number(&text, "parent_watchdog_phase{phase=\"serving\"}"), 1);
+    assert!(!text.contains(SECRET));
+    world.terminate();
+    let calls = world.folder.path().join("calls");
+    until("the enclave is ended", || {
+        std::fs::read_to_string(&calls)
+            .unwrap()
+            .contains("terminate-enclave --enclave-id i-0-enc1")
+    })
+    .await;
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_init_is_tried_again_without_a_new_start() {
+    let agent = Agent::new("configured");
+    let item = json!({ "kind": "validator-key", "index": 7, "pubkey": key(7), "code": "kms-ciphertext" });
+    agent.with(|state| {
+        state.refusals = vec![
+            (
+                500,
+                json!({ "error": "items-failed: 1 of 26 items failed", "items": [item], "failed": 1 }),
+            ),
+            (503, json!({ "error": "busy: another change is under way" })),
+        ];
+    });
+    let world = World::start(Setup {
+        agent,
+        ..Setup::default()
+    })
+    .await;
+    world.ready().await;
+    assert_eq!(world.agent.operations(), ["init", "init", "init"]);
+    assert_eq!(world.calls().len(), 1);
+    let log = world.log();
+    assert!(
+        log.contains(&format!(
+            "item-failed kind=validator-key index=7 pubkey=0x{} code=kms-ciphertext",
+            key(7)
+        )),
+        "{log}"
+    );
+    assert!(log.contains("busy: another change"), "{log}");
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_is_tried_again() {
+    let before = |dir: &std::path::Path| std::fs::write(dir.join("fail"), "").unwrap();
+    let world = World::start(Setup {
+        before,
+        ..Setup::default()
+    })
+    .await;
+    world.ready().await;
+    assert_eq!(world.calls().len(), 2);
+    assert!(
+        world.log().contains("[ E36 ] Enclave boot failure"),
+        "{}",
+        world.log()
+    );
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_stays_down_has_the_enclave_started_again() {
+    let world = World::start(Setup::default()).await;
+    world.ready().await;
+    world.agent.with(|state| state.signer = "restarting");
+    world.logged("the signer is restarting").await;
+    until("it is ended", || {
+        world
+            .calls()
+            .iter()
+            .any(|call| call.starts_with("terminate-enclave"))
+    })
+    .await;
+    // A new enclave knows nothing.
+    world
+        .agent
+        .with(|state| (state.phase, state.signer) = ("unconfigured", "healthy"));
+    until("it serves again", || {
+        world.log().matches("info  serving").count() == 2
+    })
+    .await;
+    let operations = world.agent.operations();
+    assert_eq!(operations[operations.len() - 2..], ["configure", "init"]);
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enclave_that_is_gone_is_started_again() {
+    let world = World::start(Setup::default()).await;
+    world.ready().await;
+    std::fs::remove_file(world.folder.path().join("running")).unwrap();
+    world.agent.with(|state| state.phase = "unconfigured");
+    until("a second start", || world.calls().len() >= 2).await;
+    until("it serves again", || world.agent.operations().len() >= 4).await;
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serving_enclave_is_taken_over_and_can_be_left_running() {
+    let before = |dir: &std::path::Path| std::fs::write(dir.join("running"), "i-0-enc9").unwrap();
+    let setup = Setup {
+        agent: Agent::new("initialised"),
+        before,
+        more: "keep_enclave = true",
+        ..Setup::default()
+    };
+    let world = World::start(setup).await;
+    world.ready().await;
+    assert_eq!(world.agent.operations(), Vec::<&str>::new());
+    assert_eq!(world.calls(), Vec::<String>::new());
+    world.terminate();
+    let running = world.folder.path().join("running");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(running.exists());
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_replaced_before_they_expire() {
+    let world = World::start(Setup {
+        lives: Duration::from_secs(100),
+        ..Setup::default()
+    })
+    .await;
+    world.ready().await;
+    until("new ones were sent", || {
+        world.agent.operations().contains(&"refresh_credentials")
+    })
+    .await;
+    world.logged("credentials-refreshed").await;
+    assert_eq!(*world.lives.lock().unwrap(), Duration::from_secs(100));
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_tables_are_named_and_nothing_is_sent() {
+    let broken = |change: fn(&mut Tables)| {
+        let mut tables = tables();
+        change(&mut tables);
+        tables
+    };
+    for (tables, expected) in [
+        (broken(|t| t.tls = None), "has no item with key_id 1"),
+        (
+            broken(|t| t.keys.truncate(0)),
+            "has no active key for the configured web3signer_uuids (0 inactive)",
+        ),
+        (
+            broken(|t| drop(t.keys[3]["encrypted_key_password_mnemonic_b64"].take())),
+            "encrypted_key_password_mnemonic_b64 is",
+        ),
+        (
+            broken(|t| t.keys[3] = item(3, &json!({ "S": "maybe" }))),
+            "active is neither a boolean nor",
+        ),
+    ] {
+        let mut tables = tables;
+        tables
+            .keys
+            .iter_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(|item| item.retain(|_, value| !value.is_null()));
+        let world = World::start(Setup {
+            tables,
+            ..Setup::default()
+        })
+        .await;
+        world.logged(expected).await;
+        assert!(!world.agent.operations().contains(&"init"));
+        assert!(!world.heard("READY=1"));
+        world.terminate();
+        world.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_key_id_is_found_too() {
+    let mut tables = tables();
+    tables.number = false;
+    let world = World::start(Setup {
+        tables,
+        ..Setup::default()
+    })
+    .await;
+    world.ready().await;
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_enclave_says_is_written_and_bounded() {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    let world = World::start(Setup::default()).await;
+    world.ready().await;
+    let mut stream = UnixStream::connect(world.folder.path().join("vsock_9002"))
+        .await
+        .unwrap();
+    let record = r#"{"uptime_ms":42,"source":"signer","level":"warn","event":"output","fields":{"slot":"9"},"text":"a\u001b[31mb","dropped":3}"#;
+    let long = format!("{{\"text\":\"{}\"}}", "x".repeat(3_000_000));
+    for line in [
+        record,
+        "not json",
+        &long,
+        r#"{"uptime_ms":43,"source":"later","level":"error","event":"after"}"#,
+    ] {
+        stream.write_all(line.as_bytes()).await.unwrap();
+        stream.write_all(b"\n").await.unwrap();
+    }
+    world.logged("warn  enclave source=signer uptime_ms=42 enclave_event=output enclave_slot=9 text=\"a\\u{1b}[31mb\" dropped=3").await;
+    world
+        .logged("error enclave source=other uptime_ms=43 enclave_event=after")
+        .await;
+    let (_, text) = http(world.metrics, &get("/metrics")).await;
+    assert_eq!(number(&text, "parent_enclave_bad_records_total"), 2);
+    assert_eq!(number(&text, "parent_enclave_dropped_records_total"), 3);
+
+    let mut stream = UnixStream::connect(world.folder.path().join("vsock_9001"))
+        .await
+        .unwrap();
+    stream
+        .write_all(b"NWBR\x01\x06\x00\x07\x00\x6f\x00\x00\x00\x00\x10\x00")
+        .await
+        .unwrap();
+    world
+        .logged("enclave-died stage=heartbeat code=heartbeat-failed errno=111 detail=0 uptime_ms=4096")
+        .await;
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_configuration_is_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |text: &str, command: &str| {
+        let config = support::write(dir.path().join("parent.toml"), text);
+        let output = Command::new(env!("CARGO_BIN_EXE_parent"))
+            .args([command, "--config"])
+            .arg(config)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run("", "check-config"), (Some(0), String::new()));
+    let (code, text) = run("[log]\nlevle = 1", "check-config");
+    assert_eq!(code, Some(2));
+    assert!(text.contains("unknown field `levle`"), "{text}");
+    let (code, text) = run("", "watchdog");
+    assert_eq!(code, Some(2));
+    assert!(text.contains("watchdog needs the section [watchdog]"), "{text}");
+    assert_eq!(run("", "status").0, Some(3), "no vsock, no enclave");
+}
