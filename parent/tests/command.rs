@@ -1,5 +1,4 @@
 //! The watchdog with a command in place of nitro-cli.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

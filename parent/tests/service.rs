@@ -1,5 +1,5 @@
 //! Health, attestation and `status` of a service with TLS, through the https-proxy.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -155,20 +155,26 @@ struct Files<'a> {
 fn ask(files: &Files<'_>, flags: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| -> PathBuf { support::write(dir.path().join(name), text) };
-    let mut config = format!(
-        "[transport]\nfolder = {:?}\n[service]\naddress = \"{}\"\nserver_name = \"{}\"\ntrust = {:?}\n",
-        files.folder,
-        files.address,
-        files.name,
-        file("trust.pem", files.trust)
-    );
+    let quoted = |path: &Path| format!("{:?}", path.to_str().unwrap());
+    let mut lines = vec![
+        "[transport]".to_owned(),
+        format!("folder = {}", quoted(files.folder)),
+        "[service]".to_owned(),
+        format!("address = \"{}\"", files.address),
+        format!("server_name = \"{}\"", files.name),
+        format!("trust = {}", quoted(&file("trust.pem", files.trust))),
+    ];
     if let Some(client) = files.client {
-        let (certificate, key) = (
-            file("client.pem", &client.pem),
-            file("client.key", &client.key_pem),
-        );
-        config += &format!("client_certificate = {certificate:?}\nclient_key = {key:?}\n");
+        lines.push(format!(
+            "client_certificate = {}",
+            quoted(&file("client.pem", &client.pem))
+        ));
+        lines.push(format!(
+            "client_key = {}",
+            quoted(&file("client.key", &client.key_pem))
+        ));
     }
+    let config = lines.join("\n");
     let config = file("parent.toml", &config);
     Command::new(env!("CARGO_BIN_EXE_parent"))
         .arg("status")
@@ -299,7 +305,7 @@ async fn exit_codes_say_how_far_it_works() {
     let run = |folder: &Path| {
         let config = support::write(
             dir.path().join("parent.toml"),
-            format!("[transport]\nfolder = {folder:?}\n"),
+            format!("[transport]\nfolder = \"{}\"\n", folder.display()),
         );
         let output = Command::new(env!("CARGO_BIN_EXE_parent"))
             .args(["status", "--config"])

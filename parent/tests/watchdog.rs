@@ -1,10 +1,5 @@
 //! The watchdog as a program: a stand-in for nitro-cli, an agent behind Unix sockets, and AWS on loopback.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;

@@ -58,7 +58,6 @@ fn an_empty_file_is_good_for_status() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_wrong_file_is_named() {
     for (from, to, expected) in [
         ("[log]", "[logs]", "unknown field `logs`"),
