@@ -1,6 +1,7 @@
 //! The example is a good configuration; each wrong one is named.
 
 use super::*;
+use crate::transport::Place;
 
 const EXAMPLE: &str = include_str!("../../../deploy/systemd/parent.toml");
 

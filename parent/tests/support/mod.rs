@@ -9,6 +9,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod aws;
+pub(crate) mod world;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
