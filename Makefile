@@ -52,11 +52,12 @@ repro: test-deps eif simulator ## Build all again, kernel included, in other sur
 test: test-deps eif simulator ## All tests
 	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest
 
-check: test-deps ## Format, lints, documentation, locks, shell scripts, repository rules
+check: test-deps ## Format, lints, documentation, locks, shell scripts, deployment files, repository rules
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 	shellcheck $$(git ls-files '*.sh') .ci/run
+	scripts/check-deploy.sh
 	$(MAKE) --no-print-directory lock-check
 
 bench: test-deps eif simulator ## Ratios to named peers, sizes and times, measured in one run

@@ -12,6 +12,8 @@ need cc gcc
 if [ "${1:-build}" = test ]; then
     need cpio cpio
     need git git
+    # For scripts/check-deploy.sh.
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     need pkg-config pkg-config
     need prlimit util-linux
     need python3 python3
