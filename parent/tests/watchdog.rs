@@ -154,10 +154,47 @@ async fn a_signer_that_stays_down_has_the_enclave_started_again() {
 async fn an_enclave_that_is_gone_is_started_again() {
     let world = World::start(Setup::default()).await;
     world.ready().await;
+    // The agent goes on answering, so only the list can tell.
     std::fs::remove_file(world.folder.path().join("running")).unwrap();
-    world.agent.with(|state| state.phase = "unconfigured");
-    until("a second start", || world.calls().len() >= 2).await;
-    until("it serves again", || world.agent.operations().len() >= 4).await;
+    world.logged("error enclave-ended").await;
+    until("a second start", || world.calls().len() == 2).await;
+    until("it serves again", || {
+        world.log().matches("info  serving").count() == 2
+    })
+    .await;
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enclave_with_another_context_id_is_not_left_behind() {
+    let before = |dir: &std::path::Path| {
+        let text = std::fs::read_to_string(dir.join("nitro-cli")).unwrap();
+        // The first start gives context id 18.
+        let text = text.replace(
+            "\"EnclaveCID\":16,\"NumberOfCPUs\":2,\"CPUIDs\":[1,3],\"MemoryMiB\":512}",
+            "\"EnclaveCID\":%s,\"NumberOfCPUs\":2,\"CPUIDs\":[1,3],\"MemoryMiB\":512}",
+        );
+        let text = text.replace(
+            "\"$n\"\n    ;;",
+            "\"$n\" \"$([ \"$n\" = 1 ] && echo 18 || echo 16)\"\n    ;;",
+        );
+        std::fs::write(dir.join("nitro-cli"), text).unwrap();
+    };
+    let world = World::start(Setup {
+        before,
+        ..Setup::default()
+    })
+    .await;
+    world.ready().await;
+    let calls = world.calls();
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    assert_eq!(calls[1], "terminate-enclave --enclave-id i-0-enc1");
+    assert!(
+        world
+            .log()
+            .contains("the new enclave has context id 18, expected 16")
+    );
     world.terminate();
     world.ends_well().await;
 }
@@ -173,7 +210,8 @@ async fn a_serving_enclave_is_taken_over_and_can_be_left_running() {
     };
     let world = World::start(setup).await;
     world.ready().await;
-    assert_eq!(world.agent.operations(), Vec::<&str>::new());
+    world.logged("credentials-refreshed").await;
+    assert_eq!(world.agent.operations(), ["refresh_credentials"]);
     assert_eq!(world.calls(), Vec::<String>::new());
     world.terminate();
     let running = world.folder.path().join("running");

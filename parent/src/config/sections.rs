@@ -188,7 +188,8 @@ impl Default for Times {
             boot: s(240),
             init: s(300),
             probe: s(5),
-            probes: 6,
+            // Longer than a JVM that the agent starts again.
+            probes: 24,
             first_pause: s(1),
             longest_pause: s(120),
             settled: s(300),

@@ -98,7 +98,7 @@ fn each_wrong_file_is_named() {
             "page_size = 0",
             "a page has at least one item",
         ),
-        ("# probes = 6", "probes = 0", "must be at least 1"),
+        ("# probes = 24", "probes = 0", "must be at least 1"),
         ("schema = 1", "schema = 2", "schema is 2, this version reads 1"),
         ("network = \"mainnet\"", "", "missing field `network`"),
         (

@@ -12,7 +12,7 @@ use control::status::Status;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::machine::{Action, Event, Policy, State, step};
+use super::machine::{Action, Event, Phase, Policy, State, step};
 use super::numbers::{Numbers, name, set_to};
 use crate::ask::ask;
 use crate::config::{Service, Watchdog};
@@ -127,6 +127,9 @@ impl Driver {
         self.journal
             .info("phase", &[("phase", &name), ("failures", &state.failures)]);
         self.numbers.phase(state.phase);
+        if state.phase != Phase::Serving {
+            set(&self.numbers.serving, 0);
+        }
         self.notify.tell(notify::State::Text(name));
         if state.stopping {
             self.notify.tell(notify::State::Stopping);

@@ -122,11 +122,9 @@ impl Driver {
 
     /// Gives the agent new credentials before the old ones expire.
     pub(super) async fn refresh(&mut self) {
-        let due = self
-            .known
-            .credentials
-            .as_ref()
-            .is_some_and(|held| self.journal.now() >= held.refresh_at());
+        // Without any an enclave was taken over; what it holds is the last watchdog's.
+        let held = self.known.credentials.as_ref();
+        let due = held.is_none_or(|held| self.journal.now() >= held.refresh_at());
         let tried = self.known.refreshed.is_some_and(|at| at.elapsed() < SOME_TIME);
         if !due || tried || self.known.no_refresh {
             return;
