@@ -221,6 +221,33 @@ async fn a_serving_enclave_is_taken_over_and_can_be_left_running() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_enclave_with_another_config_is_named() {
+    let before = |dir: &std::path::Path| std::fs::write(dir.join("running"), "i-0-enc9").unwrap();
+    // SHA-384 of the canonical text of the configuration in `world.rs`, by `sha384sum`.
+    let same =
+        "8f36bf8d4d12121f29b2a4af89b9a76ccc0e3e2b0b42ada3ba6e25b17334348c99473c2ec685d50e336bb9d79949ac3c";
+    for (hash, expected) in [(same.to_owned(), false), ("00".repeat(48), true)] {
+        let agent = Agent::new("initialised");
+        agent.with(|state| state.config_sha384 = Some(hash));
+        let world = World::start(Setup {
+            agent,
+            before,
+            ..Setup::default()
+        })
+        .await;
+        world.ready().await;
+        assert_eq!(
+            world.log().contains("config-differs"),
+            expected,
+            "{}",
+            world.log()
+        );
+        world.terminate();
+        world.ends_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_replaced_before_they_expire() {
     let world = World::start(Setup {
         lives: Duration::from_secs(100),

@@ -233,6 +233,7 @@ impl Driver {
                             &[("meaning", &"PCRs are zero and KMS will refuse")],
                         );
                     }
+                    self.compare_config(&status);
                     return Event::Answered(status.phase);
                 }
                 Err(error) => last = chain(&error),
@@ -244,6 +245,35 @@ impl Driver {
             &[("waited_s", &self.config.times.boot.as_secs()), ("last", &last)],
         );
         Event::Failed
+    }
+
+    /// An enclave keeps its config for life. One that was taken over may have another than the file.
+    fn compare_config(&self, status: &Status) {
+        let ours = self
+            .deployment
+            .as_ref()
+            .and_then(|config| config.canonical().ok());
+        let (Some(ours), Some(theirs)) = (ours, &status.config_sha384) else {
+            return;
+        };
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA384, ours.as_bytes());
+        let ours: String = hash
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .concat();
+        if ours != *theirs {
+            let hint = "end the enclave to give it the file's config";
+            self.journal.warn(
+                "config-differs",
+                &[
+                    ("file_sha384", &ours),
+                    ("enclave_sha384", theirs),
+                    ("hint", &hint),
+                ],
+            );
+        }
     }
 
     async fn configure(&self) -> Event {

@@ -16,6 +16,7 @@ pub(crate) struct State {
     /// Answers to the next `init`s, in place of a good one.
     pub(crate) refusals: Vec<(u16, Value)>,
     pub(crate) keys: u64,
+    pub(crate) config_sha384: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -66,7 +67,13 @@ impl Agent {
 fn respond(state: &mut State, request: &Request) -> (u16, Value) {
     state.received.push(request.clone());
     match request {
-        Request::Status => (200, status(state.phase, state.signer, state.keys)),
+        Request::Status => {
+            let mut body = status(state.phase, state.signer, state.keys);
+            if let Some(hash) = &state.config_sha384 {
+                body["config_sha384"] = json!(hash);
+            }
+            (200, body)
+        }
         Request::Configure { .. } => {
             state.phase = "configured";
             (
