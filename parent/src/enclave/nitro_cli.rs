@@ -147,7 +147,7 @@ impl NitroCli {
             };
             match self.describe().await {
                 Ok(running) if running.iter().any(|found| found.enclave_id == id) => {
-                    self.seen = Instant::now()
+                    self.seen = Instant::now();
                 }
                 Ok(_) => {
                     self.id = None;
