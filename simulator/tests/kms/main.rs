@@ -13,6 +13,9 @@ mod client;
 mod setup;
 
 mod attestation;
+mod connections;
+mod faults;
 mod operations;
 mod policies;
 mod signatures;
+mod signed;
