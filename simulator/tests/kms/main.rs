@@ -13,6 +13,7 @@ mod client;
 mod setup;
 
 mod attestation;
+mod command;
 mod connections;
 mod faults;
 mod operations;

@@ -48,7 +48,9 @@ fn vector(name: &str) -> Vector {
     let read = |file: &str| std::fs::read_to_string(vectors().join(name).join(file)).unwrap();
     let context: Value = serde_json::from_str(&read("context.json")).unwrap();
     let signed = read("header-signed-request.txt");
-    let (head, body) = signed.split_once("\n\n").unwrap_or((signed.trim_end(), ""));
+    let (head, body) = signed
+        .split_once("\n\n")
+        .unwrap_or_else(|| (signed.trim_end(), ""));
     let mut lines = head.lines();
     let method = lines.next().unwrap().split(' ').next().unwrap().to_owned();
     let headers = lines
@@ -156,6 +158,8 @@ fn a_good_signature_is_taken() {
     assert_eq!(answer.header("x-amzn-requestid").len(), 36);
 }
 
+type Change = Box<dyn FnOnce(&mut Vec<(String, String)>)>;
+
 #[test]
 fn what_is_missing_is_named() {
     let expect = |change, name: &str, text: &str| {
@@ -163,7 +167,6 @@ fn what_is_missing_is_named() {
         assert_eq!((status, error.as_str()), (400, name));
         assert!(message.starts_with(text), "{message}");
     };
-    type Change = Box<dyn FnOnce(&mut Vec<(String, String)>)>;
     let cases: [(Change, &str, &str); 9] = [
         (
             Box::new(drop_header("authorization")),
