@@ -90,7 +90,7 @@ pub(crate) fn credentials(folder: &Path, principals: &Principals) -> Result<Path
     Ok(path)
 }
 
-/// Removes what an earlier start wrote by [`env`]: its port is not ours. The new file says that the KMS takes calls.
+/// Removes what an earlier start wrote by [`env()`]: its port is not ours. The new file says that the KMS takes calls.
 ///
 /// # Errors
 /// [`StoreError::Io`].
