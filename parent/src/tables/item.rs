@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use abi::control::text::{Ciphertext, PublicKey, StackId};
+use control::text::{Ciphertext, PublicKey, StackId};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 /// An item, by column.
