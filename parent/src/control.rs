@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use abi::vsock::{CONTROL_PORT, SERVICE_PORT};
 use control::MAX_ANSWER_BYTES;
 use control::answer::{self, AnswerError};
 use control::request::Request;
-use abi::vsock::{CONTROL_PORT, SERVICE_PORT};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

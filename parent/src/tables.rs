@@ -13,13 +13,13 @@ pub mod item;
 
 use std::time::Duration;
 
-use control::text::StackId;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_http_client::tls;
+use control::text::StackId;
 
 use crate::config::Tables;
 use crate::imds::Temporary;
