@@ -10,6 +10,7 @@ need() { # need COMMAND PACKAGE
 }
 need cc gcc
 if [ "${1:-build}" = test ]; then
+    need c++ g++
     need cpio cpio
     need git git
     need openssl openssl
