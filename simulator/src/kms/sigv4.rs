@@ -135,11 +135,12 @@ struct Authorization<'a> {
 
 impl<'a> Authorization<'a> {
     fn parse(header: &'a str, stamped: Option<&'a str>) -> Result<Self, KmsError> {
-        let Some(rest) = header.trim().strip_prefix("AWS4-HMAC-SHA256") else {
+        let (algorithm, rest) = header.trim().split_once(' ').unwrap_or((header, ""));
+        if algorithm != "AWS4-HMAC-SHA256" {
             return Err(incomplete(
                 "Unsupported AWS 'algorithm': only AWS4-HMAC-SHA256 is accepted.",
             ));
-        };
+        }
         let part = |name: &str| {
             rest.split(',')
                 .filter_map(|part| part.trim().split_once('='))

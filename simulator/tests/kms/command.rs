@@ -188,6 +188,42 @@ fn a_running_kms_is_asked_and_upset() {
 }
 
 #[test]
+fn a_given_certificate_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = rcgen::CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let (cert_file, key_file) = (dir.path().join("cert"), dir.path().join("key"));
+    std::fs::write(&cert_file, cert.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    let state = dir.path().join("state");
+    let flags = [
+        "--tls-cert",
+        cert_file.to_str().unwrap(),
+        "--tls-key",
+        key_file.to_str().unwrap(),
+    ];
+    let mut running = start(&state, &flags);
+    assert_eq!(running.ready["ca"], Value::Null);
+    assert!(!state.join("ca.pem").exists());
+    assert!(
+        !std::fs::read_to_string(running.path("env"))
+            .unwrap()
+            .contains("AWS_CA_BUNDLE")
+    );
+    running.ready["ca"] = json!(cert_file);
+    assert_eq!(
+        running
+            .call("admin", "GenerateRandom", &json!({"NumberOfBytes": 1}))
+            .status,
+        200
+    );
+    running.interrupt();
+}
+
+#[test]
 fn wrong_flags_are_said() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");

@@ -219,6 +219,46 @@ fn what_is_missing_is_named() {
     }
 }
 
+/// Cut at every length, and with every byte changed: refused, whatever is left of it.
+#[test]
+fn damaged_authorizations_are_refused() {
+    let good = vector("post-vanilla");
+    let at = good
+        .headers
+        .iter()
+        .position(|(name, _)| name == "authorization")
+        .unwrap();
+    let header = good.headers[at].1.clone();
+    let refused = |text: String| {
+        let mut bad = vector("post-vanilla");
+        bad.headers[at].1 = text;
+        bad.verify().map_err(|error| error.status)
+    };
+    for cut in 0..header.len() {
+        assert_eq!(refused(header[..cut].to_owned()), Err(400), "cut at {cut}");
+        for other in ["\u{fffd}", "/", "=", ","] {
+            let changed = format!("{}{other}{}", &header[..cut], &header[cut + 1..]);
+            // A comma in the place of a space after one changes nothing.
+            let same = changed == header || changed.replace(",,", ", ") == header;
+            assert_eq!(
+                refused(changed),
+                if same { Ok(()) } else { Err(400) },
+                "{other} at {cut}"
+            );
+        }
+    }
+    let date = good
+        .headers
+        .iter()
+        .position(|(name, _)| name == "x-amz-date")
+        .unwrap();
+    for cut in 0..16 {
+        let mut bad = vector("post-vanilla");
+        bad.headers[date].1.truncate(cut);
+        assert_eq!(bad.verify().map_err(|error| error.status), Err(400), "{cut}");
+    }
+}
+
 /// No error repeats what could be used: a signature that may still be good, a token.
 #[test]
 fn errors_repeat_no_credentials() {
