@@ -10,14 +10,17 @@ need() { # need COMMAND PACKAGE
 }
 need cc gcc
 if [ "${1:-build}" = test ]; then
+    need c++ g++
     need cpio cpio
     need git git
     # For scripts/check-deploy.sh.
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    need openssl openssl
     need pkg-config pkg-config
     need prlimit util-linux
     need python3 python3
     need shellcheck shellcheck
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 fi
 

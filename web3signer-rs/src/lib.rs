@@ -4,4 +4,6 @@
 //! Web3Signer release 26.4.2, as one static program.
 #![forbid(unsafe_code)]
 
+pub mod consensus;
 pub mod duty;
+pub mod keys;
