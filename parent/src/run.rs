@@ -102,6 +102,20 @@ fn stop_on_signal(journal: &Journal) -> anyhow::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
+/// Counts SIGHUPs.
+fn reload_on_signal(journal: &Journal) -> anyhow::Result<watch::Receiver<u64>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (sender, receiver) = watch::channel(0);
+    let journal = journal.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            journal.info("reload-asked", &[("signal", &"SIGHUP")]);
+            sender.send_modify(|times| *times += 1);
+        }
+    });
+    Ok(receiver)
+}
+
 async fn metrics_at(address: Option<std::net::SocketAddr>, metrics: &Metrics) -> anyhow::Result<()> {
     if let Some(address) = address {
         tokio::spawn(serve_metrics(bind(address).await?, metrics.clone()));
@@ -145,6 +159,7 @@ async fn watchdog(
         &metrics,
         notify,
         alive,
+        reload_on_signal(&journal)?,
     )?;
     stop.mark_unchanged();
     Box::pin(driver.run(enclave, stop)).await;

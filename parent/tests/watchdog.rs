@@ -248,6 +248,42 @@ async fn an_enclave_with_another_config_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_sends_what_changed_in_the_tables() {
+    let world = World::start(Setup::default()).await;
+    world.ready().await;
+    {
+        let mut tables = world.tables.lock().unwrap();
+        tables.keys[3] = item(3, &json!({ "BOOL": false }));
+        tables.keys.push(item(30, &json!({ "BOOL": true })));
+        tables.keys.push(item(31, &json!({ "BOOL": true })));
+    }
+    // The first is refused: it changes nothing, and the next tries all of it again.
+    world
+        .agent
+        .with(|state| state.refusals = vec![(503, json!({ "error": "busy: another change is under way" }))]);
+    world.hang_up();
+    world.logged("tables-not-followed").await;
+    world.hang_up();
+    world.logged("tables-followed messages=2").await;
+    let done = [
+        "configure",
+        "init",
+        "refresh_credentials",
+        "remove_keys",
+        "refresh_credentials",
+        "remove_keys",
+        "add_keys",
+    ];
+    assert_eq!(world.agent.operations(), done);
+    assert_eq!(world.agent.with(|state| state.keys), 26);
+    world.hang_up();
+    world.logged("tables-followed messages=0").await;
+    assert_eq!(world.agent.operations().len(), done.len());
+    world.terminate();
+    world.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_replaced_before_they_expire() {
     let world = World::start(Setup {
         lives: Duration::from_secs(100),

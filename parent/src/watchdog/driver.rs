@@ -1,6 +1,7 @@
 //! Does what the machine says, and tells it what came of it.
 
 mod give;
+mod renew;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::machine::{Action, Event, Phase, Policy, State, step};
+use super::message::Given;
 use super::numbers::{Numbers, name, set_to};
 use crate::ask::ask;
 use crate::config::{Service, Watchdog};
@@ -45,6 +47,8 @@ pub struct Driver {
     /// How often systemd wants to hear that we live.
     alive: Duration,
     numbers: Numbers,
+    /// How often the tables were to be read again.
+    reload: watch::Receiver<u64>,
     /// From the last `init`.
     known: Known,
 }
@@ -61,6 +65,10 @@ struct Known {
     pending: Vec<Request>,
     /// When they were last tried.
     added: Option<Instant>,
+    /// What the signer was given; absent for one that was taken over.
+    given: Option<Given>,
+    /// What it will have been given when nothing is pending.
+    all: Option<Given>,
     good_since: Option<Instant>,
     was_ready: bool,
 }
@@ -80,6 +88,7 @@ impl Driver {
         metrics: &Metrics,
         notify: Notify,
         alive: Option<Duration>,
+        reload: watch::Receiver<u64>,
     ) -> Result<Self, ImdsError> {
         let imds = Imds::new(&config.imds_endpoint)?;
         let alive = alive.unwrap_or(SOME_TIME);
@@ -94,6 +103,7 @@ impl Driver {
             notify,
             alive,
             numbers,
+            reload,
             known: Known::default(),
         })
     }
@@ -311,6 +321,7 @@ impl Driver {
                 }
                 self.send_pending().await;
                 self.refresh().await;
+                self.renew().await;
                 Event::Good {
                     settled: since.elapsed() >= self.config.times.settled,
                 }

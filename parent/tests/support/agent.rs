@@ -90,6 +90,11 @@ fn respond(state: &mut State, request: &Request) -> (u16, Value) {
             state.keys = u64::try_from(init.encrypted_validator_keys.len()).unwrap();
             (200, json!({ "init_state": true }))
         }
+        Request::AddKeys {
+            encrypted_validator_keys: keys,
+        } => changed(state, i64::try_from(keys.len()).unwrap()),
+        Request::RemoveKeys { public_keys } => changed(state, -i64::try_from(public_keys.len()).unwrap()),
+        Request::SetClients { .. } => changed(state, 0),
         Request::RefreshCredentials { .. } => (200, json!({ "accepted": true })),
         Request::Attest { nonce } => (
             200,
@@ -97,4 +102,12 @@ fn respond(state: &mut State, request: &Request) -> (u16, Value) {
         ),
         _ => (400, json!({ "error": "unknown-operation: \"x\"" })),
     }
+}
+
+fn changed(state: &mut State, by: i64) -> (u16, Value) {
+    if !state.refusals.is_empty() {
+        return state.refusals.remove(0);
+    }
+    state.keys = state.keys.saturating_add_signed(by);
+    (200, json!({ "items": [], "keys": state.keys }))
 }

@@ -205,6 +205,11 @@ impl World {
         until("READY", || self.heard("READY=1")).await;
     }
 
+    pub(crate) fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+    }
+
     pub(crate) fn terminate(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
@@ -220,7 +225,7 @@ impl World {
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         assert_eq!(status.code(), Some(0), "{}", self.log());
-        assert!(self.heard("STOPPING=1"));
+        until("STOPPING", || self.heard("STOPPING=1")).await;
         let log = self.log();
         for secret in [SECRET, TOKEN, "QUJD0001", "VExT"] {
             assert!(!log.contains(secret), "{secret} is in the log");

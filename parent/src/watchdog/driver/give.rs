@@ -14,7 +14,7 @@ use crate::imds::ImdsError;
 use crate::journal::chain;
 use crate::service::Client;
 use crate::tables::{self, Artefacts, TablesError};
-use crate::watchdog::message::messages;
+use crate::watchdog::message::{Given, messages};
 
 /// Failed items that are written out.
 const MAX_SHOWN_ITEMS: usize = 20;
@@ -46,6 +46,10 @@ impl Driver {
         let mut messages =
             messages(&artefacts, &credentials.credential, self.config.tables.legacy).into_iter();
         let init = messages.next().ok_or(InitError::Nothing)?;
+        let sent = match &init {
+            Request::Init(init) => init.encrypted_validator_keys.len(),
+            _ => 0,
+        };
         let begin = Instant::now();
         let Times { init: patience, .. } = self.config.times;
         match ask::<InitState>(&self.dialer, &init, patience).await {
@@ -72,6 +76,8 @@ impl Driver {
             client: self.client(&artefacts),
             pending: messages.collect(),
             added: None,
+            given: Some(Given::first(&artefacts, sent)),
+            all: Some(Given::all(&artefacts)),
             good_since: None,
             was_ready: self.known.was_ready,
         };
@@ -117,6 +123,9 @@ impl Driver {
                     self.known.pending.push(request);
                 }
             }
+        }
+        if self.known.pending.is_empty() {
+            self.known.given = self.known.all.take();
         }
     }
 
