@@ -19,7 +19,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What becomes of a call.
-pub(crate) type Handler = Arc<dyn Fn(u32, UnixStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(u32, UnixStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The folder of sockets, and the calls that came.
 pub(crate) struct Folder {
