@@ -40,7 +40,7 @@ fn lines_are_bounded() {
 }
 
 fn key(name: &str) -> Option<KeyId> {
-    Some(KeyId::new(name).unwrap())
+    KeyId::new(name).ok()
 }
 
 fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
