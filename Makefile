@@ -11,7 +11,7 @@ RECIPE = $(EIF_BUILDER) recipe
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps clean
+.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -66,7 +66,10 @@ check: test-deps ## Format, lints, documentation, locks, shell scripts, reposito
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	$(MAKE) --no-print-directory lock-check
 
-bench: test-deps eif simulator ## Ratios to named peers, sizes and times, measured in one run
+bench-deps:
+	@scripts/host-deps.sh bench
+
+bench: bench-deps eif simulator ## Ratios to named peers, sizes and times, measured in one run
 	python3 bench/image.py $(EIF_BUILDER) $(SIMULATOR) "$$($(RECIPE) emulator)"
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
 	$(CARGO) run --quiet --locked --release --package bench-attest
