@@ -4,4 +4,8 @@
 //! Web3Signer release 26.4.2, as one static program.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod duty;
+pub mod log;
