@@ -6,12 +6,18 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{BOUNDS, PATIENCE, TestAgent, TestNsm, answer, bytes};
+use support::{AMPLE, Deadlines, SHORT, TestAgent, TestNsm, answer, bytes};
 
 #[expect(dead_code, reason = "only the filter's test starts an agent in two steps")]
 mod support;
 
 const STATUS: &str = r#"{"operation":"status"}"#;
+/// Messages must come soon.
+const HASTY: Deadlines = Deadlines {
+    receive: SHORT,
+    ..AMPLE
+};
+
 const ATTEST: &str = r#"{"operation":"attest","nonce":"00ff"}"#;
 
 fn nsm() -> TestNsm {
@@ -189,15 +195,15 @@ fn one_answer_then_the_connection_ends() {
 
 #[test]
 fn a_slow_message_is_given_up() {
-    let agent = TestAgent::start(nsm());
+    let agent = TestAgent::start_within(nsm(), HASTY);
     let started = Instant::now();
     let late = answer(agent.send(&[b"{\"operation\":"]));
     assert_eq!(late["status"], json!(408));
-    assert!(started.elapsed() >= BOUNDS.receive);
+    assert!(started.elapsed() >= SHORT);
     // Trickling does not help: the deadline is for the whole message.
     let mut stream = agent.connect();
     let started = Instant::now();
-    while started.elapsed() < BOUNDS.receive * 2 {
+    while started.elapsed() < SHORT * 2 {
         if stream.write_all(b" ").is_err() {
             break;
         }
@@ -208,14 +214,14 @@ fn a_slow_message_is_given_up() {
 
 #[test]
 fn idle_connections_delay_others_no_longer_than_their_deadline() {
-    let agent = TestAgent::start(nsm());
+    let agent = TestAgent::start_within(nsm(), HASTY);
     let started = Instant::now();
     let idle: Vec<_> = (0..agent::listen::MAX_CONNECTIONS)
         .map(|_| agent.connect())
         .collect();
     // Connections are accepted in their order, so every place is taken until the first deadline.
     assert_eq!(agent.ask(STATUS)["status"], json!(200));
-    assert!(started.elapsed() >= BOUNDS.receive, "a place was free at once");
+    assert!(started.elapsed() >= SHORT, "a place was free at once");
     drop(idle);
     assert_eq!(agent.ask(STATUS)["status"], json!(200));
 }
@@ -237,17 +243,24 @@ fn many_connections_are_served() {
 
 #[test]
 fn a_module_that_hangs_costs_an_answer_in_time() {
-    let agent = TestAgent::start(TestNsm {
-        delay: PATIENCE * 2,
+    let module = TestNsm {
+        delay: SHORT * 2,
         ..nsm()
-    });
+    };
+    let deadlines = Deadlines {
+        patience: SHORT,
+        ..AMPLE
+    };
+    let agent = TestAgent::start_within(module, deadlines);
     let started = Instant::now();
     let (status, text) = error(&agent, ATTEST);
     assert_eq!(status, 503);
     assert_eq!(text, "unavailable: no answer within 1500 ms");
-    assert!(started.elapsed() >= PATIENCE);
-    std::thread::sleep(PATIENCE * 2);
-    assert_eq!(agent.ask(STATUS)["status"], json!(200), "the module is back");
+    assert!(started.elapsed() >= SHORT);
+    // The module comes back.
+    while agent.ask(STATUS)["status"] != json!(200) {
+        assert!(started.elapsed() < AMPLE.patience, "the module is not back");
+    }
 }
 
 #[test]

@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use seccompiler::{BpfProgram, TargetArch, compile_from_json};
 use serde_json::{Value, json};
-use support::{BOUNDS, TestAgent, TestNsm};
+use support::{AMPLE, Deadlines, TestAgent, TestNsm};
 
 #[expect(dead_code, reason = "this file asks little of the agent")]
 mod support;
@@ -22,7 +23,11 @@ fn program() -> BpfProgram {
 #[test]
 fn requests_are_served_under_the_filter() {
     // The filter holds for the agent's thread and those that it starts. A call that is missing kills this test.
-    let agent = TestAgent::start_after(TestNsm::default(), || {
+    let deadlines = Deadlines {
+        receive: Duration::from_secs(5),
+        ..AMPLE
+    };
+    let agent = TestAgent::start_after(TestNsm::default(), deadlines, || {
         seccompiler::apply_filter(&program()).unwrap();
     });
     let status = r#"{"operation":"status"}"#;
@@ -50,7 +55,6 @@ fn requests_are_served_under_the_filter() {
     });
     assert_eq!(agent.ask(&" ".repeat(5000))["status"], json!(413));
     let slow = agent.connect();
-    std::thread::sleep(BOUNDS.receive);
     assert_eq!(support::answer(slow)["status"], json!(408));
     agent.write("boot", "");
     assert_eq!(agent.ask(status)["status"], json!(200));

@@ -123,7 +123,7 @@ fn a_killed_download_leaves_nothing_that_counts() {
     .spawn()
     .unwrap();
     let half = || left_sizes(&store).into_iter().any(|size| size >= SIZE as u64 / 4);
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if half() {
             break;
         }

@@ -20,7 +20,7 @@ use crate::emulator::Emulator;
 use crate::guard::{Guard, GuardError, Killer, Output};
 use crate::heartbeat;
 use crate::image::{ImageError, Wanted};
-use crate::parent::Parent;
+use crate::parent::{Parent, Settler};
 use crate::qemu::Machine;
 use crate::record::{Milestone, Record};
 use crate::vsock::backend::{Backend, BackendError, listen_port};
@@ -134,6 +134,31 @@ fn describe(report: Option<&FatalReport>, said: &str) -> String {
     }
 }
 
+impl EnclaveError {
+    /// The same error with all that is known after the enclave's end: its console and its report come by other ways
+    /// than what made the wait end, and may come later.
+    #[must_use]
+    pub fn complete(self, record: &Record) -> Self {
+        match self {
+            Self::Boot { said, .. } => Self::Boot {
+                last: last(record),
+                report: record.fatal_report(),
+                said,
+            },
+            other => other,
+        }
+    }
+}
+
+/// The last milestone of the boot.
+fn last(record: &Record) -> Milestone {
+    let milestones = record.milestones();
+    let mut booting = milestones.iter().map(|(m, _)| *m);
+    booting
+        .rfind(|m| !matches!(m, Milestone::Stopped | Milestone::Ended))
+        .unwrap_or(Milestone::Spawned)
+}
+
 /// A running enclave. Dropping it ends it.
 #[derive(Debug)]
 pub struct Enclave {
@@ -154,7 +179,7 @@ impl Enclave {
     pub fn spawn(config: &Config) -> Result<Self, EnclaveError> {
         let record = Arc::new(Record::default());
         let backend = Backend::start(&config.dir, config.cid, config.limits)?;
-        let parent = Parent::start(&config.dir, Arc::clone(&record))?;
+        let mut parent = Parent::start(&config.dir, Arc::clone(&record))?;
         let machine = Machine {
             image: config.image.clone(),
             vsock: backend.device_socket(),
@@ -165,7 +190,8 @@ impl Enclave {
         let words = config.emulator.command(machine.arguments());
         let (guard, output) = Guard::start(&config.launcher, &words)?;
         record.pass(Milestone::Spawned);
-        let readers = watch(output, &record, guard.killer()?).map_err(EnclaveError::Watch)?;
+        let settler = parent.settler().map_err(EnclaveError::Watch)?;
+        let readers = watch(output, &record, guard.killer()?, settler).map_err(EnclaveError::Watch)?;
         Ok(Self {
             record,
             dir: config.dir.clone(),
@@ -191,11 +217,12 @@ impl Enclave {
             let Err(error) = enclave.wait_for(Milestone::Heartbeat, limit) else {
                 return Ok(enclave);
             };
-            if !enclave.record.nsm_race() || attempt >= config.attempts {
-                return Err(error);
+            let record = Arc::clone(&enclave.record);
+            enclave.stop()?;
+            if !record.nsm_race() || attempt >= config.attempts {
+                return Err(error.complete(&record));
             }
             attempt += 1;
-            enclave.stop()?;
             say(&format!(
                 "the emulator's NSM device lost a request (a known race of QEMU); attempt {attempt} of {}",
                 config.attempts
@@ -260,34 +287,26 @@ impl Enclave {
             ..
         } = self;
         let ended = guard.end();
-        drop(parent);
-        let stopped = backend.stop();
         // They end with the emulator's output; a panic of theirs would be a panic of `Record`.
         for reader in readers {
             drop(reader.join());
         }
+        drop(parent);
+        let stopped = backend.stop();
         Ok((ended?, stopped?))
     }
 
     /// What [`Enclave::boot`] or [`Enclave::wait_for`] would say if the wait for `awaited` ended now.
     #[must_use]
     pub fn boot_error(&self, awaited: Milestone, limit: Duration) -> EnclaveError {
-        let milestones = self.record.milestones();
-        let passed = |m: Milestone| milestones.iter().any(|(known, _)| *known == m);
-        let last = milestones
-            .iter()
-            .rev()
-            .map(|(m, _)| *m)
-            .find(|m| !matches!(m, Milestone::Stopped | Milestone::Ended));
         let said = match self.record.wrong_text() {
             Some(text) => text,
-            None if passed(Milestone::Ended) => "the emulator has ended".into(),
+            None if self.record.passed(Milestone::Ended).is_some() => "the emulator has ended".into(),
             None => format!("{awaited} did not come within {} s", limit.as_secs()),
         };
-        let report = self.record.fatal_report();
         EnclaveError::Boot {
-            last: last.unwrap_or(Milestone::Spawned),
-            report,
+            last: last(&self.record),
+            report: self.record.fatal_report(),
             said,
         }
     }
@@ -315,7 +334,12 @@ pub fn connect(socket: &Path, port: u32) -> io::Result<UnixStream> {
 }
 
 /// Reads the emulator's output into the record until it ends, which it does soon after its guest's kernel.
-fn watch(output: Output, record: &Arc<Record>, killer: Killer) -> io::Result<Vec<JoinHandle<()>>> {
+fn watch(
+    output: Output,
+    record: &Arc<Record>,
+    killer: Killer,
+    settler: Settler,
+) -> io::Result<Vec<JoinHandle<()>>> {
     let (console, emulator) = (Arc::clone(record), Arc::clone(record));
     let mut readers = Vec::new();
     let stopping = Arc::clone(record);
@@ -335,6 +359,7 @@ fn watch(output: Output, record: &Arc<Record>, killer: Killer) -> io::Result<Vec
         lines(output.stdout, |line| console.console(line));
         // The other stream ends with the same process; what it said must be known when the end is.
         stderr.join().ok();
+        settler.wait();
         console.pass(Milestone::Ended);
     })?);
     Ok(readers)

@@ -23,15 +23,19 @@ pub enum HeartbeatError {
     Answer(#[source] io::Error),
 }
 
-/// Reads the byte and answers it.
+/// Reads the byte, calls `beat` when it is the right one, and then answers it: what the enclave does next comes after
+/// `beat`.
 ///
 /// # Errors
 /// [`HeartbeatError`]; nothing is answered then.
-pub fn answer(stream: &mut (impl Read + Write)) -> Result<(), HeartbeatError> {
+pub fn answer(stream: &mut (impl Read + Write), beat: impl FnOnce()) -> Result<(), HeartbeatError> {
     let mut byte = [0];
     stream.read_exact(&mut byte).map_err(HeartbeatError::Receive)?;
     match byte {
-        [HEARTBEAT] => stream.write_all(&byte).map_err(HeartbeatError::Answer),
+        [HEARTBEAT] => {
+            beat();
+            stream.write_all(&byte).map_err(HeartbeatError::Answer)
+        }
         [other] => Err(HeartbeatError::Wrong(other)),
     }
 }
@@ -72,8 +76,9 @@ mod tests {
     #[test]
     fn one_byte_is_answered() {
         let mut line = Line(&[0xB7, 0xB7], Vec::new());
-        answer(&mut line).unwrap();
-        assert_eq!((line.0.len(), line.1), (1, vec![0xB7]));
+        let mut beats = 0;
+        answer(&mut line, || beats += 1).unwrap();
+        assert_eq!((beats, line.0.len(), line.1), (1, 1, vec![0xB7]));
     }
 
     #[test]
@@ -81,14 +86,16 @@ mod tests {
         for byte in 0..=u8::MAX {
             let bytes: &'static [u8] = vec![byte].leak();
             let mut line = Line(bytes, Vec::new());
-            let result = answer(&mut line);
+            let mut beats = 0;
+            let result = answer(&mut line, || beats += 1);
+            assert_eq!(beats == 1, byte == HEARTBEAT);
             if byte != HEARTBEAT {
                 let error = result.unwrap_err();
                 assert!(matches!(error, HeartbeatError::Wrong(b) if b == byte));
                 assert!(error.to_string().starts_with("E36 ") && line.1.is_empty());
             }
         }
-        let error = answer(&mut Line(&[], Vec::new())).unwrap_err();
+        let error = answer(&mut Line(&[], Vec::new()), || ()).unwrap_err();
         assert!(matches!(error, HeartbeatError::Receive(_)) && error.to_string().starts_with("E36 "));
     }
 

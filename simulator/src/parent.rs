@@ -1,10 +1,14 @@
 //! The services of the parent that every boot needs: the heartbeat and the boot report, in one thread.
+//!
+//! What an enclave said before its end waits in a socket; [`Parent::settler`] makes sure that it is in the record before
+//! the end is.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -22,7 +26,38 @@ const MESSAGE_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Parent {
     stop: OwnedFd,
+    settle: OwnedFd,
+    settled: Option<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Waits once until everything that an enclave has sent is in the record.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    ask: OwnedFd,
+    done: Receiver<()>,
+}
+
+impl Settler {
+    pub(crate) fn wait(self) {
+        signal(&self.ask);
+        // An error means that the services have ended, and no more will come.
+        self.done.recv_timeout(MESSAGE_TIME).ok();
+    }
+}
+
+/// An event descriptor takes a number unless it is full, and then whoever waits for it wakes as well.
+fn signal(event: &OwnedFd) {
+    rustix::io::write(event, &1_u64.to_ne_bytes()).ok();
+}
+
+/// What the thread waits for.
+struct Services {
+    heartbeat: UnixListener,
+    report: UnixListener,
+    stop: OwnedFd,
+    settle: OwnedFd,
+    settled: Sender<()>,
 }
 
 impl Parent {
@@ -34,10 +69,18 @@ impl Parent {
         let heartbeat = listen_port(dir, HEARTBEAT_PORT)?;
         let report = listen_port(dir, BOOT_REPORT_PORT)?;
         let set_up = |e: rustix::io::Errno| BackendError::SetUp(e.into());
-        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(set_up)?;
-        let stopped = stop.try_clone().map_err(BackendError::SetUp)?;
+        let event = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(set_up);
+        let (stop, settle) = (event()?, event()?);
+        let (send, settled) = mpsc::channel();
+        let services = Services {
+            heartbeat,
+            report,
+            stop: stop.try_clone().map_err(BackendError::SetUp)?,
+            settle: settle.try_clone().map_err(BackendError::SetUp)?,
+            settled: send,
+        };
         let body = move || {
-            if let Err(e) = serve(&heartbeat, &report, &stopped, &record) {
+            if let Err(e) = serve(&services, &record) {
                 record.wrong(format!("the parent's services failed: {e}"));
             }
         };
@@ -47,35 +90,51 @@ impl Parent {
             .map_err(BackendError::SetUp)?;
         Ok(Self {
             stop,
+            settle,
+            settled: Some(settled),
             thread: Some(thread),
         })
+    }
+
+    /// See [`Settler`]; there is one.
+    ///
+    /// # Errors
+    /// The operating system's reason.
+    pub(crate) fn settler(&mut self) -> io::Result<Settler> {
+        let done = self.settled.take().ok_or(io::ErrorKind::InvalidInput)?;
+        let ask = self.settle.try_clone()?;
+        Ok(Settler { ask, done })
     }
 }
 
 impl Drop for Parent {
     fn drop(&mut self) {
-        // An event descriptor takes a number unless it is full, and then the thread ends as well.
-        rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).ok();
+        signal(&self.stop);
         self.thread.take().map(|thread| thread.join().ok());
     }
 }
 
-fn serve(heartbeat: &UnixListener, report: &UnixListener, stop: &OwnedFd, record: &Record) -> io::Result<()> {
+fn serve(services: &Services, record: &Record) -> io::Result<()> {
+    let Services {
+        heartbeat, report, ..
+    } = services;
     loop {
-        let mut waiting = [heartbeat.as_fd(), report.as_fd(), stop.as_fd()]
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut waiting = [
+            heartbeat.as_fd(),
+            report.as_fd(),
+            services.settle.as_fd(),
+            services.stop.as_fd(),
+        ]
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut waiting, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
-        let [beats, reports, stops] = waiting.map(|fd| !fd.revents().is_empty());
-        if stops {
-            return Ok(());
-        }
+        let [beats, reports, settles, stops] = waiting.map(|fd| !fd.revents().is_empty());
         if beats {
-            match heartbeat::answer(&mut accept(heartbeat)?) {
-                Ok(()) => record.pass(Milestone::Heartbeat),
-                Err(e) => record.wrong(chain(&e)),
+            let beat = || record.pass(Milestone::Heartbeat);
+            if let Err(e) = heartbeat::answer(&mut accept(heartbeat)?, beat) {
+                record.wrong(chain(&e));
             }
         }
         if reports {
@@ -83,6 +142,17 @@ fn serve(heartbeat: &UnixListener, report: &UnixListener, stop: &OwnedFd, record
                 Ok(report) => record.fatal(report),
                 Err(e) => record.wrong(chain(&e)),
             }
+        }
+        // What waits is taken first.
+        if beats || reports {
+            continue;
+        }
+        if settles {
+            rustix::io::read(&services.settle, &mut [0; 8])?;
+            services.settled.send(()).ok();
+        }
+        if stops {
+            return Ok(());
         }
     }
 }

@@ -99,6 +99,7 @@ pub fn run(
             enclave.boot_error(Milestone::Heartbeat, limit),
         );
         let (ended, vsock) = enclave.stop()?;
+        let failure = failure.complete(&record);
         if !booted && record.nsm_race() && attempt < config.attempts && !stop.load(Ordering::Relaxed) {
             attempt += 1;
             show.note(&format!(

@@ -17,18 +17,38 @@ use agent::sources::Sources;
 use nsm::{Description, ErrorCode, Nsm, NsmError, Pcr, PcrIndex, PcrState};
 use serde_json::Value;
 
-/// Deadlines short enough to wait for in a test, and long enough for a machine that has more to do.
-pub(crate) const BOUNDS: Bounds = Bounds {
-    message: Limits {
-        bytes: 4096,
-        depth: 8,
-    },
-    receive: Duration::from_millis(1500),
-    send: Duration::from_secs(5),
-    linger: Duration::from_millis(100),
+/// Deadlines of an agent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// For a message to arrive.
+    pub(crate) receive: Duration,
+    /// For the module to answer.
+    pub(crate) patience: Duration,
+}
+
+/// Longer than any test takes: nothing that only a busy machine delays is late.
+const ENOUGH: Duration = Duration::from_mins(2);
+
+/// For tests in which nothing is to be late.
+pub(crate) const AMPLE: Deadlines = Deadlines {
+    receive: ENOUGH,
+    patience: ENOUGH,
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
+/// Short enough to wait for in a test.
+pub(crate) const SHORT: Duration = Duration::from_millis(1500);
+
+const fn bounds(receive: Duration) -> Bounds {
+    Bounds {
+        message: Limits {
+            bytes: 4096,
+            depth: 8,
+        },
+        receive,
+        send: ENOUGH,
+        linger: Duration::from_millis(100),
+    }
+}
 
 /// What was given to `attest`: user data and nonce.
 pub(crate) type Asked = (Option<Vec<u8>>, Option<Vec<u8>>);
@@ -136,15 +156,28 @@ impl TestAgent {
     }
 
     pub(crate) fn start_for(nsm: TestNsm, cid: u32) -> Self {
-        Self::start_with(nsm, cid, || ())
+        Self::start_with(nsm, cid, AMPLE, || ())
+    }
+
+    pub(crate) fn start_within(nsm: TestNsm, deadlines: Deadlines) -> Self {
+        Self::start_with(nsm, abi::vsock::PARENT_CID, deadlines, || ())
     }
 
     /// Starts an agent whose thread runs `first` when it has its socket, before it serves anyone.
-    pub(crate) fn start_after(nsm: TestNsm, first: impl FnOnce() + Send + 'static) -> Self {
-        Self::start_with(nsm, abi::vsock::PARENT_CID, first)
+    pub(crate) fn start_after(
+        nsm: TestNsm,
+        deadlines: Deadlines,
+        first: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        Self::start_with(nsm, abi::vsock::PARENT_CID, deadlines, first)
     }
 
-    fn start_with(nsm: TestNsm, cid: u32, first: impl FnOnce() + Send + 'static) -> Self {
+    fn start_with(
+        nsm: TestNsm,
+        cid: u32,
+        deadlines: Deadlines,
+        first: impl FnOnce() + Send + 'static,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nsm = Arc::new(nsm);
         let agent = Self {
@@ -177,8 +210,10 @@ impl TestAgent {
                 let listener = UnixPort { listener, cid };
                 first();
                 ready.send(()).unwrap();
-                let operations = Operations::new(nsm, sources, PATIENCE);
-                listen::serve(&listener, &operations, BOUNDS).await.unwrap();
+                let operations = Operations::new(nsm, sources, deadlines.patience);
+                listen::serve(&listener, &operations, bounds(deadlines.receive))
+                    .await
+                    .unwrap();
             });
         });
         is_ready.recv().unwrap();
@@ -195,7 +230,7 @@ impl TestAgent {
 
     pub(crate) fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(self.path("socket")).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(ENOUGH)).unwrap();
         stream
     }
 

@@ -268,12 +268,13 @@ mod tests {
         host.alarm(Some(Duration::ZERO)).unwrap();
         host.again().unwrap();
         std::thread::sleep(Duration::from_millis(2));
-        let tokens: Vec<_> = events(&host)
-            .iter()
-            .filter(|e| e.readable)
-            .map(|e| e.token)
-            .collect();
-        assert_eq!(tokens, [Token::TIMER, Token::AGAIN]);
+        let seen = events(&host);
+        let tokens: Vec<_> = seen.iter().filter(|e| e.readable).map(|e| e.token).collect();
+        // Which is first is a matter of the clock.
+        assert!(
+            tokens.len() == 2 && tokens.contains(&Token::TIMER) && tokens.contains(&Token::AGAIN),
+            "{tokens:?}"
+        );
         host.alarm(None).unwrap();
         assert!(events(&host).is_empty(), "each is reported once");
     }

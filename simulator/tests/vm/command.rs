@@ -3,41 +3,64 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{PATIENCE, image, variable};
+use crate::support::{PATIENCE, Turn, image, variable};
 
-/// `simulator run` on a new image, its lines as they come.
-fn run(dir: &Path, words: &str, flags: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_simulator"))
-        .arg("run")
-        .arg(image(dir, words))
-        .arg("--emulator")
-        .arg(variable("NITRO_EMULATOR_DIR"))
-        .arg("--dir")
-        .arg(dir)
-        .args(flags)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    (child, out)
+/// `simulator run` on a new image.
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    /// What it says on the other stream.
+    stderr: PathBuf,
+    _turn: Turn,
 }
 
-/// Reads lines until one has `text`, and returns it.
-fn await_line(out: &mut impl BufRead, text: &str) -> String {
-    let mut lines = Vec::new();
-    for line in out.lines() {
-        lines.push(line.unwrap());
-        if lines.last().unwrap().contains(text) {
-            return lines.pop().unwrap();
+impl Running {
+    fn start(dir: &Path, words: &str, flags: &[&str]) -> Self {
+        let turn = Turn::shared();
+        let stderr = dir.join("stderr");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_simulator"))
+            .arg("run")
+            .arg(image(dir, words))
+            .arg("--emulator")
+            .arg(variable("NITRO_EMULATOR_DIR"))
+            .arg("--dir")
+            .arg(dir)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&stderr).unwrap())
+            .spawn()
+            .unwrap();
+        Self {
+            out: BufReader::new(child.stdout.take().unwrap()),
+            child,
+            stderr,
+            _turn: turn,
         }
     }
-    panic!("no {text:?} in:\n{}", lines.join("\n"));
+
+    /// Reads lines until one has `text`, and returns it.
+    fn await_line(&mut self, text: &str) -> String {
+        let mut lines = Vec::new();
+        for line in (&mut self.out).lines() {
+            lines.push(line.unwrap());
+            if lines.last().unwrap().contains(text) {
+                return lines.pop().unwrap();
+            }
+        }
+        let stderr = fs::read_to_string(&self.stderr).unwrap();
+        panic!("no {text:?} in:\n{}\n{stderr}", lines.join("\n"));
+    }
+
+    /// Waits for its end, and gives its exit code.
+    fn code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -65,8 +88,8 @@ fn bridges_carry_and_ctrl_c_ends_cleanly() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let forward = format!("8000={}", target.local_addr().unwrap());
     let flags = ["--forward", &forward, "--listen", "127.0.0.1:0=5004", "--json"];
-    let (mut child, mut out) = run(dir.path(), "serve", &flags);
-    let note: serde_json::Value = serde_json::from_str(&await_line(&mut out, "leads to port 5004")).unwrap();
+    let mut running = Running::start(dir.path(), "serve", &flags);
+    let note: serde_json::Value = serde_json::from_str(&running.await_line("leads to port 5004")).unwrap();
     let address = note["text"]
         .as_str()
         .unwrap()
@@ -74,7 +97,7 @@ fn bridges_carry_and_ctrl_c_ends_cleanly() {
         .next()
         .unwrap()
         .to_owned();
-    await_line(&mut out, r#""text":"init:running""#);
+    running.await_line(r#""text":"init:running""#);
 
     let mut guest = TcpStream::connect(address).unwrap();
     guest.write_all(b"push 8000 100000 1000\n").unwrap();
@@ -88,32 +111,32 @@ fn bridges_carry_and_ctrl_c_ends_cleanly() {
     guest.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("thanks ms="), "{answer}");
 
-    signal(&child, Signal::INT);
-    await_line(&mut out, "emulator: ");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    signal(&running.child, Signal::INT);
+    running.await_line("emulator: ");
+    assert_eq!(running.code(), Some(0));
     assert_eq!(processes_of(dir.path()), 0);
 }
 
 #[test]
 fn a_failed_boot_is_exit_code_3_and_names_the_stage() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut child, mut out) = run(dir.path(), "fatal", &[]);
-    let line = await_line(&mut out, "simulator: boot failed");
+    let mut running = Running::start(dir.path(), "fatal", &[]);
+    let line = running.await_line("simulator: boot failed");
     assert!(
         line.contains("after init:mounts") && line.contains("nsm-absent in stage nsm"),
         "{line}"
     );
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(running.code(), Some(3));
 }
 
 #[test]
 fn killing_the_simulator_ends_the_emulator() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut child, mut out) = run(dir.path(), "serve", &[]);
-    await_line(&mut out, "== heartbeat");
+    let mut running = Running::start(dir.path(), "serve", &[]);
+    running.await_line("== heartbeat");
     assert_eq!(processes_of(dir.path()), 2, "the simulator and QEMU");
-    signal(&child, Signal::KILL);
-    child.wait().unwrap();
+    signal(&running.child, Signal::KILL);
+    running.code();
     let start = Instant::now();
     while processes_of(dir.path()) > 0 {
         assert!(start.elapsed() < PATIENCE, "QEMU lives on");

@@ -47,7 +47,8 @@ fn boots_in_order_and_stops_clean() {
 
 #[test]
 fn addresses_and_refusals_are_those_of_nitro() {
-    let (_dir, config) = config("serve");
+    let (_dir, mut config) = config("serve");
+    config.limits.connect_time = PATIENCE;
     let enclave = boot(&config);
     for cid in [3, 2] {
         let listener = enclave.listen(7000).unwrap();
@@ -55,7 +56,8 @@ fn addresses_and_refusals_are_those_of_nitro() {
         assert_eq!(command(&enclave, &format!("peer {cid} 7000")), cid.to_string());
         waiting.join().unwrap();
     }
-    // A socket without a listener is left behind, which must be refused as nothing is.
+    // A socket without a listener is left behind, which must be refused as nothing is. A call that is not answered at
+    // once is no refusal to the guest: after 2 s it ends as a time-out.
     for port in [7000, 7001] {
         let answer = command(&enclave, &format!("dial {port} 50"));
         assert_eq!(
@@ -63,14 +65,13 @@ fn addresses_and_refusals_are_those_of_nitro() {
             (50, 0),
             "{answer}"
         );
-        assert!(number(&answer, "longest_us") < 500_000, "{answer}");
     }
     let start = Instant::now();
     let error = enclave.connect(4999).unwrap_err();
     assert!(
         matches!(&error, EnclaveError::Connect { source, .. } if source.kind() == ErrorKind::UnexpectedEof)
     );
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "refused, not given up");
     enclave.stop().unwrap();
 }
 
@@ -107,11 +108,17 @@ fn a_fatal_report_names_the_stage() {
 #[test]
 fn a_boot_without_heartbeat_ends_in_time() {
     let (_dir, mut config) = config("no-heartbeat");
-    config.heartbeat_time = Duration::from_secs(20);
-    let error = Enclave::boot(&config, |_| {}).unwrap_err();
+    let enclave = boot(&config);
+    let error = enclave
+        .wait_for(Milestone::Heartbeat, Duration::from_secs(2))
+        .unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("init:running") && text.contains("within 20 s"),
+        text.contains("after init:running") && text.contains("heartbeat did not come within 2 s"),
         "{text}"
     );
+    enclave.stop().unwrap();
+    config.heartbeat_time = Duration::ZERO;
+    let text = Enclave::boot(&config, |_| {}).unwrap_err().to_string();
+    assert!(text.contains("heartbeat did not come within 0 s"), "{text}");
 }

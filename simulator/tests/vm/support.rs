@@ -4,7 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
+    clippy::print_stdout,
     reason = "what a test needs and does not get is a failed test"
 )]
 
@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use abi::boot::Stage;
@@ -27,6 +27,40 @@ const CMDLINE: &str = "reboot=k panic=30 pci=off nomodules console=ttyS0 i8042.n
 
 /// Longest time for anything in a guest that is emulated on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Held by the tests of this process that share it, or by one that must be alone in it.
+static PROCESS: RwLock<()> = RwLock::new(());
+
+/// A part of this process, as long as it is kept.
+pub(crate) enum Turn {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+impl Turn {
+    pub(crate) fn shared() -> Self {
+        let guard = PROCESS.read().unwrap_or_else(PoisonError::into_inner);
+        Self::Shared { _guard: guard }
+    }
+
+    /// For a test that measures this process.
+    pub(crate) fn alone() -> Self {
+        let guard = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
+        Self::Alone { _guard: guard }
+    }
+}
+
+/// The folder of one enclave, and the turn in which it runs.
+pub(crate) struct Place {
+    dir: TempDir,
+    _turn: Turn,
+}
+
+impl Place {
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
 
 pub(crate) fn variable(name: &str) -> PathBuf {
     let value = std::env::var_os(name);
@@ -47,7 +81,7 @@ fn guest() -> &'static Path {
     GUEST.get_or_init(|| {
         const TARGET: &str = "x86_64-unknown-linux-gnu";
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vsock-guest");
-        let status = Command::new(env!("CARGO"))
+        let output = Command::new(env!("CARGO"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args([
                 "build",
@@ -63,9 +97,13 @@ fn guest() -> &'static Path {
             .arg("--target-dir")
             .arg(&folder)
             .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols")
-            .status()
+            .output()
             .unwrap();
-        assert!(status.success(), "tests/vsock-guest was not built");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "tests/vsock-guest was not built:\n{said}"
+        );
         folder.join(TARGET).join("tool/vsock-guest")
     })
 }
@@ -145,7 +183,11 @@ fn cpio(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
 }
 
 /// A folder with the image of a guest that serves, and how to boot it.
-pub(crate) fn config(words: &str) -> (TempDir, Config) {
+pub(crate) fn config(words: &str) -> (Place, Config) {
+    config_in(Turn::shared(), words)
+}
+
+pub(crate) fn config_in(turn: Turn, words: &str) -> (Place, Config) {
     let dir = tempfile::tempdir().unwrap();
     let launcher = PathBuf::from(env!("CARGO_BIN_EXE_simulator"));
     let config = Config::new(
@@ -156,12 +198,12 @@ pub(crate) fn config(words: &str) -> (TempDir, Config) {
     )
     .unwrap();
     raise_descriptor_limit();
-    (dir, config)
+    (Place { dir, _turn: turn }, config)
 }
 
 /// A guest that serves all its ports.
 pub(crate) fn boot(config: &Config) -> Enclave {
-    let enclave = Enclave::boot(config, |text| eprintln!("{text}")).unwrap();
+    let enclave = Enclave::boot(config, |text| println!("{text}")).unwrap();
     enclave
         .wait_for(Milestone::Init(Stage::Running), PATIENCE)
         .unwrap();

@@ -1,8 +1,6 @@
 //! What a service of the enclave sees and may do, asked from inside, and what happens when it dies too often.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 
-use std::time::Duration;
-
 use abi::boot::{FatalCode, Stage};
 use abi::events::{Event, Kind};
 use e2e::{Booted, PATIENCE, boot, build_image, top};
@@ -148,6 +146,5 @@ fn a_crash_loop_is_fatal(booted: Booted) {
     let count = |kind| events.iter().filter(|e| e.kind == kind).count();
     assert_eq!(count(Kind::Restart), 2, "two restarts are allowed");
     assert_eq!(count(Kind::Fatal), 1, "last words");
-    std::thread::sleep(Duration::from_millis(100));
     booted.enclave.stop().unwrap();
 }

@@ -2,33 +2,23 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use e2e::{PATIENCE, eif_builder, pcrs, place, said, scratch_in_tree, top};
+use e2e::{eif_builder, pcrs, place, said, scratch_in_tree, top};
 
-/// One test at a time: some look at what the others would change in the store.
-static STORE: Mutex<()> = Mutex::new(());
+/// The signal that ends a process which writes past its limit (`signal(7)`).
+const SIGXFSZ: i32 = 25;
 
 /// A copy of the test image's manifest and lock that may be edited.
 struct Copy {
     dir: tempfile::TempDir,
-    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Copy {
     fn new() -> Self {
-        let turn = STORE.lock().unwrap_or_else(PoisonError::into_inner);
-        Self {
-            _turn: Some(turn),
-            ..Self::another()
-        }
-    }
-
-    /// A further copy within one test.
-    fn another() -> Self {
         let dir = scratch_in_tree();
         let image = dir.path().join("rootfs/image");
         fs::create_dir_all(dir.path().join("rootfs/seccomp")).unwrap();
@@ -41,7 +31,7 @@ impl Copy {
             dir.path().join("rootfs/seccomp/agent.json"),
         )
         .unwrap();
-        Self { dir, _turn: None }
+        Self { dir }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -157,7 +147,7 @@ fn wrong_inputs_are_clear_errors() {
     unknown.edit("image.toml", "memory_mib", "memory_mb");
     unknown.refused(&[], &["image.toml", "unknown field `memory_mb`"]);
 
-    let drifted = Copy::another();
+    let drifted = Copy::new();
     drifted.edit(
         "image.toml",
         "exact = [\"ca-certificates\"]",
@@ -165,11 +155,11 @@ fn wrong_inputs_are_clear_errors() {
     );
     drifted.refused(&[], &["image.lock", "does not match its manifest", "make lock"]);
 
-    let unlocked = Copy::another();
+    let unlocked = Copy::new();
     fs::remove_file(unlocked.file("image.lock")).unwrap();
     unlocked.refused(&[], &["image.lock does not exist", "make lock"]);
 
-    let other_form = Copy::another();
+    let other_form = Copy::new();
     other_form.edit("image.lock", "schema = 1", "schema = 2");
     other_form.refused(&[], &["image.lock", "2"]);
 }
@@ -208,91 +198,122 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// A store of this test's own, in which everything but the image is already there: other builds on this machine use
+/// the usual one at the same time, and what they put there is not ours to judge.
+struct OwnStore<'a> {
+    copy: &'a Copy,
+    root: PathBuf,
+    parts_before: Vec<PathBuf>,
+    out_before: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl<'a> OwnStore<'a> {
+    /// Builds the image once in the usual store and takes its parts over.
+    fn warm(copy: &'a Copy) -> Self {
+        let _ = copy.pcrs();
+        let root = copy.dir.path().join("store");
+        fs::create_dir_all(root.join("parts")).unwrap();
+        symlink(store().join("blobs"), root.join("blobs")).unwrap();
+        for part in entries(&store().join("parts")) {
+            symlink(&part, root.join("parts").join(part.file_name().unwrap())).unwrap();
+        }
+        Self {
+            copy,
+            parts_before: entries(&root.join("parts")),
+            out_before: contents(&copy.dir.path().join("out")),
+            root,
+        }
+    }
+
+    /// A build in which no file may grow past `bytes`. `at_limit` says what then happens: `ignore` makes writing fail
+    /// as on a full disk; `default` kills the process in the middle of a write, as `kill -9` at that moment would.
+    fn build_with_limit(&self, at_limit: &str, bytes: u64) -> Output {
+        let (manifest, out) = (self.copy.file("image.toml"), self.copy.dir.path().join("out"));
+        Command::new("env")
+            .args([&format!("--{at_limit}-signal=XFSZ"), "prlimit", "--core=0"])
+            .args([&format!("--fsize={bytes}"), "--"])
+            .arg(place("NITRO_EIF_BUILDER"))
+            .args(["build".as_ref(), manifest.as_os_str()])
+            .args(["--out".as_ref(), out.as_os_str()])
+            .args(["--store".as_ref(), self.root.as_os_str()])
+            .output()
+            .unwrap()
+    }
+
+    /// Nothing new under any key, and the image that was there before is untouched.
+    fn is_whole(&self, why: &str) {
+        assert_eq!(entries(&self.root.join("parts")), self.parts_before, "{why}");
+        let out = contents(&self.copy.dir.path().join("out"));
+        assert!(out == self.out_before, "the output folder has changed: {why}");
+    }
+
+    /// The same build again, without a limit, makes the image that the usual store makes.
+    fn goes_on(&self) {
+        let output = self.copy.build_with(&["--store", self.root.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", said(&output));
+        let here = pcrs(&self.copy.dir.path().join("out/e2e.pcrs.json"));
+        assert_eq!(here, self.copy.pcrs());
+        assert_eq!(
+            entries(&self.root.join("parts")).len(),
+            self.parts_before.len() + 1
+        );
+        let left = entries(&self.root.join("tmp"));
+        assert!(left.is_empty(), "scratch is cleared: {left:?}");
+    }
+}
+
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let read = |path: PathBuf| {
+        let bytes = fs::read(&path).unwrap();
+        (path, bytes)
+    };
+    entries(dir).into_iter().map(read).collect()
+}
+
 /// A disk that is full is a clear error, and neither a part nor an output is left half-made.
 #[test]
 fn a_full_disk_leaves_nothing_half_made() {
     let copy = Copy::new();
+    let store = OwnStore::warm(&copy);
     copy.edit("image.toml", "for the agent only", "made on a full disk");
-    let before = entries(&store().join("parts"));
-    let (manifest, out) = (copy.file("image.toml"), copy.dir.path().join("out"));
-    // No file may grow past 64 KiB: with the signal ignored, writes fail as they do on a full disk.
-    let output = Command::new("sh")
-        .args(["-c", r#"trap "" XFSZ; exec prlimit --fsize=65536 -- "$@""#, "sh"])
-        .arg(place("NITRO_EIF_BUILDER"))
-        .args([
-            "build",
-            manifest.to_str().unwrap(),
-            "--out",
-            out.to_str().unwrap(),
-        ])
-        .output()
-        .unwrap();
+    let output = store.build_with_limit("ignore", 64 << 10);
     let text = said(&output);
-    assert!(!output.status.success(), "{text}");
-    assert_eq!(entries(&store().join("parts")), before, "{text}");
-    assert!(!out.join("e2e.eif").exists());
+    assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
         text.contains("cannot write") && text.contains("File too large"),
         "{text}"
     );
-    let with_room = copy.pcrs();
-    assert_eq!(
-        copy.pcrs(),
-        with_room,
-        "the same build succeeds when there is room"
-    );
+    store.is_whole(&text);
+    store.goes_on();
 }
 
-/// A build that is killed leaves a store in which the next one finds only whole things.
+/// A build that is killed leaves a store in which the next one finds only whole things. Killed in the middle of the
+/// first ramdisk, and before the last byte of the image.
 #[test]
 fn a_killed_build_leaves_the_store_whole() {
     let copy = Copy::new();
-    copy.edit("image.toml", "zstd_level = 3", "zstd_level = 19");
+    let store = OwnStore::warm(&copy);
+    let image = fs::metadata(copy.dir.path().join("out/e2e.eif")).unwrap().len();
+    // Other bytes, so another key; a name longer, so the image is not shorter than before.
     copy.edit("image.toml", "for the agent only", "killed in the middle");
-    let before = entries(&store().join("parts"));
-    let (manifest, out) = (copy.file("image.toml"), copy.dir.path().join("out"));
-    let mut child = Command::new(place("NITRO_EIF_BUILDER"))
-        .args([
-            "build",
-            manifest.to_str().unwrap(),
-            "--out",
-            out.to_str().unwrap(),
-        ])
-        .spawn()
-        .unwrap();
-    // In the middle: the app ramdisk is being written in the build's scratch folder.
-    let half_made = || {
-        let scratch = entries(&store().join("tmp"));
-        scratch
+    copy.edit(
+        "image.toml",
+        "version = \"0.1.0\"",
+        "version = \"0.1.0-killed-while-it-was-made\"",
+    );
+    for limit in [64 << 10, image - 1] {
+        let output = store.build_with_limit("default", limit);
+        let text = said(&output);
+        assert_eq!(output.status.signal(), Some(SIGXFSZ), "{text}");
+        store.is_whole(&text);
+        let scratch = entries(&store.root.join("tmp"));
+        let half_made = scratch
             .iter()
             .flat_map(|dir| entries(dir))
-            .find(|part| part.join("app.cpio.zst").exists())
-    };
-    let start = Instant::now();
-    while half_made().is_none() {
-        assert!(
-            start.elapsed() < PATIENCE && child.try_wait().unwrap().is_none(),
-            "the build was not caught"
-        );
-        std::thread::sleep(Duration::from_millis(2));
+            .flat_map(|part| entries(&part))
+            .any(|file| file.metadata().unwrap().len() == limit);
+        assert!(half_made, "it was killed while it wrote: {scratch:?}");
+        assert_eq!(scratch.len(), 1, "and what the build before left is gone");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(
-        entries(&store().join("parts")),
-        before,
-        "nothing new under any key"
-    );
-    assert_eq!(
-        entries(&out),
-        Vec::<PathBuf>::new(),
-        "nothing in the output folder"
-    );
-    assert!(
-        half_made().is_some(),
-        "what the killed build left is still in its scratch folder"
-    );
-    let pcrs = copy.pcrs();
-    assert_eq!(copy.pcrs(), pcrs);
-    assert!(half_made().is_none(), "the next build cleared it");
+    store.goes_on();
 }

@@ -135,16 +135,29 @@ fn seed_store(store: &Path) {
     for name in ["parts", "locks", "tmp"] {
         fs::create_dir_all(store.join(name)).unwrap();
     }
-    run(Command::new("cp")
-        .arg("-al")
-        .arg(mine.join("blobs"))
-        .arg(store.join("blobs")));
+    take_over(&mine.join("blobs"), store);
     #[expect(clippy::disallowed_methods, reason = "each part is judged alone")]
     for part in fs::read_dir(mine.join("parts")).unwrap() {
         let part = part.unwrap().path();
         if keep(&part) {
-            run(Command::new("cp").arg("-al").arg(&part).arg(store.join("parts")));
+            take_over(&part, &store.join("parts"));
         }
+    }
+}
+
+/// Hard links where the file system can, else copies.
+fn take_over(from: &Path, into: &Path) {
+    let copy = |flags: &str| {
+        Command::new("cp")
+            .arg(flags)
+            .arg(from)
+            .arg(into)
+            .output()
+            .unwrap()
+    };
+    if !copy("-al").status.success() {
+        let output = copy("-a");
+        assert!(output.status.success(), "{}", said(&output));
     }
 }
 

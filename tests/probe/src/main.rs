@@ -32,23 +32,25 @@ const MAX_ANSWER: u64 = 64 * 1024;
 fn main() -> io::Result<ExitCode> {
     let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, PORT))?;
     loop {
-        let (stream, _) = listener.accept()?;
+        let (mut stream, _) = listener.accept()?;
         // A caller that goes away is no reason to end.
-        if let Ok(Some(status)) = serve(stream) {
+        if let Ok(Some(status)) = serve(&mut stream) {
+            // Nobody may call a process that is about to end: closed before the answer, the port refuses.
+            drop(listener);
+            stream.write_all(b"ok")?;
             return Ok(ExitCode::from(status));
         }
     }
 }
 
 /// Answers one question; gives the status to end with, if the caller asked for that.
-fn serve(mut stream: VsockStream) -> io::Result<Option<u8>> {
+fn serve(stream: &mut VsockStream) -> io::Result<Option<u8>> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut line = String::new();
-    BufReader::new((&stream).take(4096)).read_line(&mut line)?;
+    BufReader::new((&*stream).take(4096)).read_line(&mut line)?;
     let line = line.trim_end_matches('\n');
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     if word == "exit" {
-        stream.write_all(b"ok")?;
         return Ok(rest.parse().ok());
     }
     let answer = match act(word, rest) {

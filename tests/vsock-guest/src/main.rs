@@ -8,6 +8,7 @@ mod pattern;
 mod serve;
 
 use std::io::{Read, Result, Write};
+use std::net::Shutdown;
 
 use abi::boot::{FatalCode, FatalReport, Stage};
 use abi::events::{Event, Key, Kind};
@@ -56,7 +57,11 @@ fn fatal() -> Result<()> {
     };
     let event = Event::new(uptime_ms(), Stage::Nsm, Kind::Fatal).with(Key::Code, report.code);
     println!("{event}");
-    VsockStream::connect_with_cid_port(PARENT_CID, BOOT_REPORT_PORT)?.write_all(&report.encode())
+    let mut stream = VsockStream::connect_with_cid_port(PARENT_CID, BOOT_REPORT_PORT)?;
+    stream.write_all(&report.encode())?;
+    // A restart loses what the parent has not taken; its close says that it has.
+    stream.shutdown(Shutdown::Write)?;
+    stream.read(&mut [0]).map(|_| ())
 }
 
 fn uptime_ms() -> u64 {
