@@ -9,3 +9,4 @@ pub mod clock;
 pub mod config;
 pub mod duty;
 pub mod log;
+pub mod tls;
