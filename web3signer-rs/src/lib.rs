@@ -4,9 +4,5 @@
 //! Web3Signer release 26.4.2, as one static program.
 #![forbid(unsafe_code)]
 
-pub mod cli;
-pub mod clock;
-pub mod config;
+pub mod consensus;
 pub mod duty;
-pub mod log;
-pub mod tls;
