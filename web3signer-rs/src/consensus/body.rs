@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use super::containers::aggregate::{AggregateAndProofWire, AggregateWire};
 use super::containers::block::{BeaconBlockAltairWire, BeaconBlockWire};
 use super::containers::small::{
-    AggregationSlotWire, AttestationDataWire, BeaconBlockHeaderWire, DepositWire, ForkInfoWire, PayloadAttestationDataWire,
-    ProposerPreferencesWire, RandaoRevealWire, SyncAggregatorSelectionDataWire, SyncCommitteeMessageWire,
-    ValidatorRegistrationWire, VoluntaryExitWire,
+    AggregationSlotWire, AttestationDataWire, BeaconBlockHeaderWire, DepositWire, ForkInfoWire,
+    PayloadAttestationDataWire, ProposerPreferencesWire, RandaoRevealWire, SyncAggregatorSelectionDataWire,
+    SyncCommitteeMessageWire, ValidatorRegistrationWire, VoluntaryExitWire,
 };
 use super::containers::sync::ContributionAndProofWire;
 use super::kind::Kind;
@@ -50,7 +50,10 @@ pub(super) struct Body<'a> {
 /// `{version, data}` of the Gloas types. The version must be a known one; the slot decides.
 #[derive(Deserialize)]
 pub(super) struct Versioned<W> {
-    #[expect(dead_code, reason = "read to refuse an unknown version; nothing depends on its value")]
+    #[expect(
+        dead_code,
+        reason = "read to refuse an unknown version; nothing depends on its value"
+    )]
     version: Option<Version>,
     pub(super) data: Option<W>,
 }
@@ -107,8 +110,12 @@ impl BlockRequest {
     /// The last three variants of [`BadRequest`].
     pub(super) fn parse(json: &RawValue) -> Result<Self, BadRequest> {
         let version = member(json, "version")?.ok_or(BadRequest::BlockVersion)?;
-        let name: std::borrow::Cow<'_, str> = serde_json::from_str(version.get()).map_err(|_| BadRequest::BlockVersion)?;
-        let version = Fork::ALL.into_iter().find(|fork| fork.name() == name).ok_or(BadRequest::BlockVersion)?;
+        let name: std::borrow::Cow<'_, str> =
+            serde_json::from_str(version.get()).map_err(|_| BadRequest::BlockVersion)?;
+        let version = Fork::ALL
+            .into_iter()
+            .find(|fork| fork.name() == name)
+            .ok_or(BadRequest::BlockVersion)?;
         Ok(match version {
             Fork::Phase0 => Self::Phase0(read(json, version, "block")?),
             Fork::Altair => Self::Altair(read(json, version, "block")?),
@@ -122,9 +129,19 @@ fn member<'a>(json: &'a RawValue, member: &'static str) -> Result<Option<&'a Raw
 }
 
 /// Reads the member `name`; null is as good as none.
-fn read<'a, T: Deserialize<'a>>(json: &'a RawValue, version: Fork, name: &'static str) -> Result<T, BadRequest> {
-    let value = member(json, name)?.ok_or(BadRequest::BlockMissing { version, member: name })?;
+fn read<'a, T: Deserialize<'a>>(
+    json: &'a RawValue,
+    version: Fork,
+    name: &'static str,
+) -> Result<T, BadRequest> {
+    let value = member(json, name)?.ok_or(BadRequest::BlockMissing {
+        version,
+        member: name,
+    })?;
     let value: Option<T> =
         serde_json::from_str(value.get()).map_err(|source| BadRequest::Block { member: name, source })?;
-    value.ok_or(BadRequest::BlockMissing { version, member: name })
+    value.ok_or(BadRequest::BlockMissing {
+        version,
+        member: name,
+    })
 }

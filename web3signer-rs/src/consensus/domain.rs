@@ -34,7 +34,11 @@ impl DomainType {
 
     /// The domain of this purpose for a fork version on the chain with this genesis validators root.
     pub(super) fn domain(self, version: [u8; 4], genesis_validators_root: Root) -> Root {
-        let root = ForkData { version, genesis_validators_root }.tree_hash_root();
+        let root = ForkData {
+            version,
+            genesis_validators_root,
+        }
+        .tree_hash_root();
         let mut domain = [0; 32];
         let (purpose, chain) = domain.split_at_mut(self.0.len());
         purpose.copy_from_slice(&self.0);
@@ -48,7 +52,11 @@ impl DomainType {
 impl ForkInfo {
     /// The fork version that the request names for an epoch.
     pub(super) fn version_at(&self, epoch: u64) -> [u8; 4] {
-        if epoch < self.fork.epoch { self.fork.previous_version } else { self.fork.current_version }
+        if epoch < self.fork.epoch {
+            self.fork.previous_version
+        } else {
+            self.fork.current_version
+        }
     }
 }
 

@@ -49,14 +49,46 @@ const KINDS: [(Kind, &str, &str); 15] = [
     (Kind::Deposit, "DEPOSIT", "deposit"),
     (Kind::VoluntaryExit, "VOLUNTARY_EXIT", "voluntary_exit"),
     (Kind::AggregationSlot, "AGGREGATION_SLOT", "aggregation_slot"),
-    (Kind::AggregateAndProof, "AGGREGATE_AND_PROOF", "aggregate_and_proof"),
-    (Kind::AggregateAndProofV2, "AGGREGATE_AND_PROOF_V2", "aggregate_and_proof"),
-    (Kind::SyncCommitteeMessage, "SYNC_COMMITTEE_MESSAGE", "sync_committee_message"),
-    (Kind::SyncCommitteeSelectionProof, "SYNC_COMMITTEE_SELECTION_PROOF", "sync_aggregator_selection_data"),
-    (Kind::SyncCommitteeContributionAndProof, "SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF", "contribution_and_proof"),
-    (Kind::ValidatorRegistration, "VALIDATOR_REGISTRATION", "validator_registration"),
-    (Kind::PayloadAttestationMessage, "PAYLOAD_ATTESTATION_MESSAGE", "payload_attestation_message"),
-    (Kind::ProposerPreferences, "PROPOSER_PREFERENCES", "proposer_preferences"),
+    (
+        Kind::AggregateAndProof,
+        "AGGREGATE_AND_PROOF",
+        "aggregate_and_proof",
+    ),
+    (
+        Kind::AggregateAndProofV2,
+        "AGGREGATE_AND_PROOF_V2",
+        "aggregate_and_proof",
+    ),
+    (
+        Kind::SyncCommitteeMessage,
+        "SYNC_COMMITTEE_MESSAGE",
+        "sync_committee_message",
+    ),
+    (
+        Kind::SyncCommitteeSelectionProof,
+        "SYNC_COMMITTEE_SELECTION_PROOF",
+        "sync_aggregator_selection_data",
+    ),
+    (
+        Kind::SyncCommitteeContributionAndProof,
+        "SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF",
+        "contribution_and_proof",
+    ),
+    (
+        Kind::ValidatorRegistration,
+        "VALIDATOR_REGISTRATION",
+        "validator_registration",
+    ),
+    (
+        Kind::PayloadAttestationMessage,
+        "PAYLOAD_ATTESTATION_MESSAGE",
+        "payload_attestation_message",
+    ),
+    (
+        Kind::ProposerPreferences,
+        "PROPOSER_PREFERENCES",
+        "proposer_preferences",
+    ),
 ];
 
 /// Types of other releases, refused with the reason.
@@ -87,7 +119,10 @@ impl Kind {
 
     fn row(self) -> &'static (Self, &'static str, &'static str) {
         // The table has every type: a test holds it.
-        KINDS.iter().find(|(kind, _, _)| *kind == self).unwrap_or(&KINDS[0])
+        KINDS
+            .iter()
+            .find(|(kind, _, _)| *kind == self)
+            .unwrap_or(&KINDS[0])
     }
 }
 
@@ -106,13 +141,19 @@ impl<'de> Deserialize<'de> for Kind {
                 f.write_str("the name of a type of request")
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Kind, E> {
-                if let Some((kind, _, _)) = KINDS.iter().find(|(_, name, _)| name.eq_ignore_ascii_case(text)) {
+                if let Some((kind, _, _)) = KINDS.iter().find(|(_, name, _)| name.eq_ignore_ascii_case(text))
+                {
                     return Ok(*kind);
                 }
-                Err(match NOT_OFFERED.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
-                    Some((name, why)) => E::custom(format_args!("type {name} is not offered: {why}")),
-                    None => E::custom("unknown type of request"),
-                })
+                Err(
+                    match NOT_OFFERED
+                        .iter()
+                        .find(|(name, _)| name.eq_ignore_ascii_case(text))
+                    {
+                        Some((name, why)) => E::custom(format_args!("type {name} is not offered: {why}")),
+                        None => E::custom("unknown type of request"),
+                    },
+                )
             }
         }
         deserializer.deserialize_str(Name)

@@ -31,7 +31,8 @@ impl Part for u64 {
     type Wire = Number;
 
     fn complete(wire: Option<Number>, member: &'static str) -> Result<Self, CannotSign> {
-        wire.map(|Number(value)| value).ok_or(CannotSign::Missing { member })
+        wire.map(|Number(value)| value)
+            .ok_or(CannotSign::Missing { member })
     }
 }
 
@@ -47,7 +48,8 @@ impl<const N: usize> Part for [u8; N] {
     type Wire = Bytes<N>;
 
     fn complete(wire: Option<Bytes<N>>, member: &'static str) -> Result<Self, CannotSign> {
-        wire.map(|Bytes(bytes)| bytes).ok_or(CannotSign::Missing { member })
+        wire.map(|Bytes(bytes)| bytes)
+            .ok_or(CannotSign::Missing { member })
     }
 }
 
@@ -69,7 +71,11 @@ impl<N: Unsigned + Clone> Part for Bitfield<Fixed<N>> {
 
 fn bits<T: Decode>(wire: Option<HexBytes>, member: &'static str, limit: usize) -> Result<T, CannotSign> {
     let HexBytes(bytes) = wire.ok_or(CannotSign::Missing { member })?;
-    T::from_ssz_bytes(&bytes).map_err(|_| CannotSign::Bits { member, bytes: bytes.len(), limit })
+    T::from_ssz_bytes(&bytes).map_err(|_| CannotSign::Bits {
+        member,
+        bytes: bytes.len(),
+        limit,
+    })
 }
 
 impl<T: Part, N: Unsigned> Part for VariableList<T, N> {
@@ -77,7 +83,11 @@ impl<T: Part, N: Unsigned> Part for VariableList<T, N> {
 
     fn complete(wire: Option<Self::Wire>, member: &'static str) -> Result<Self, CannotSign> {
         let (items, length) = wire.ok_or(CannotSign::Missing { member })?.complete(member)?;
-        Self::try_from(items).map_err(|_| CannotSign::Length { member, length, limit: N::USIZE })
+        Self::try_from(items).map_err(|_| CannotSign::Length {
+            member,
+            length,
+            limit: N::USIZE,
+        })
     }
 }
 
@@ -86,7 +96,11 @@ impl<T: Part + Clone + Default, N: Unsigned> Part for FixedVector<T, N> {
 
     fn complete(wire: Option<Self::Wire>, member: &'static str) -> Result<Self, CannotSign> {
         let (items, length) = wire.ok_or(CannotSign::Missing { member })?.complete(member)?;
-        Self::try_from(items).map_err(|_| CannotSign::Length { member, length, limit: N::USIZE })
+        Self::try_from(items).map_err(|_| CannotSign::Length {
+            member,
+            length,
+            limit: N::USIZE,
+        })
     }
 }
 
@@ -100,9 +114,17 @@ pub(super) struct AtMost<W, N> {
 impl<W, N: Unsigned> AtMost<W, N> {
     fn complete<T: Part<Wire = W>>(self, member: &'static str) -> Result<(Vec<T>, usize), CannotSign> {
         if self.length > N::USIZE {
-            return Err(CannotSign::Length { member, length: self.length, limit: N::USIZE });
+            return Err(CannotSign::Length {
+                member,
+                length: self.length,
+                limit: N::USIZE,
+            });
         }
-        let items = self.items.into_iter().map(|item| T::complete(item, member)).collect::<Result<_, _>>()?;
+        let items = self
+            .items
+            .into_iter()
+            .map(|item| T::complete(item, member))
+            .collect::<Result<_, _>>()?;
         Ok((items, self.length))
     }
 }
@@ -126,7 +148,11 @@ impl<'de, W: Deserialize<'de>, N: Unsigned> Visitor<'de> for Items<W, N> {
         let mut items = Vec::new();
         while items.len() < N::USIZE {
             let Some(item) = seq.next_element()? else {
-                return Ok(AtMost { length: items.len(), items, limit: PhantomData });
+                return Ok(AtMost {
+                    length: items.len(),
+                    items,
+                    limit: PhantomData,
+                });
             };
             items.push(item);
         }
@@ -134,7 +160,11 @@ impl<'de, W: Deserialize<'de>, N: Unsigned> Visitor<'de> for Items<W, N> {
         while seq.next_element::<IgnoredAny>()?.is_some() {
             length += 1;
         }
-        Ok(AtMost { items, length, limit: PhantomData })
+        Ok(AtMost {
+            items,
+            length,
+            limit: PhantomData,
+        })
     }
 }
 

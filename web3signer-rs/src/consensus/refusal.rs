@@ -24,7 +24,9 @@ pub enum BadRequest {
         source: serde_json::Error,
     },
     /// `beacon_block` has no `version` that is known here.
-    #[error("beacon_block: no version among PHASE0, ALTAIR, BELLATRIX, CAPELLA, DENEB, ELECTRA, FULU, GLOAS (in upper case)")]
+    #[error(
+        "beacon_block: no version among PHASE0, ALTAIR, BELLATRIX, CAPELLA, DENEB, ELECTRA, FULU, GLOAS (in upper case)"
+    )]
     BlockVersion,
     /// `beacon_block` lacks what its version needs.
     #[error("beacon_block: version {} needs {member}", version.name())]
@@ -78,7 +80,9 @@ pub enum CannotSign {
         limit: usize,
     },
     /// A bit field is not the SSZ form of one.
-    #[error("{member}: {bytes} bytes are not a bit field of {limit} bits (most bits of a list, all bits of a vector)")]
+    #[error(
+        "{member}: {bytes} bytes are not a bit field of {limit} bits (most bits of a list, all bits of a vector)"
+    )]
     Bits {
         /// Container and member.
         member: &'static str,

@@ -4,9 +4,9 @@ use super::body::{AggregateRequest, BlockRequest, Body};
 use super::containers::aggregate::AggregateAndProofWire;
 use super::containers::block::BeaconBlockWire;
 use super::containers::small::{
-    AggregationSlotWire, AttestationDataWire, DepositWire, ForkInfoWire, PayloadAttestationDataWire, ProposerPreferencesWire,
-    RandaoRevealWire, SyncAggregatorSelectionDataWire, SyncCommitteeMessageWire, ValidatorRegistrationWire,
-    VoluntaryExitWire,
+    AggregationSlotWire, AttestationDataWire, DepositWire, ForkInfoWire, PayloadAttestationDataWire,
+    ProposerPreferencesWire, RandaoRevealWire, SyncAggregatorSelectionDataWire, SyncCommitteeMessageWire,
+    ValidatorRegistrationWire, VoluntaryExitWire,
 };
 use super::containers::sync::ContributionAndProofWire;
 use super::kind::Kind;
@@ -47,7 +47,9 @@ pub(super) enum Object {
 
 impl std::fmt::Debug for SignRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignRequest").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("SignRequest")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +61,10 @@ impl SignRequest {
     /// is required and missing, stands twice or is malformed.
     pub fn parse(body: &[u8]) -> Result<Self, BadRequest> {
         if body.len() > MAX_REQUEST_LEN {
-            return Err(BadRequest::TooLong { length: body.len(), limit: MAX_REQUEST_LEN });
+            return Err(BadRequest::TooLong {
+                length: body.len(),
+                limit: MAX_REQUEST_LEN,
+            });
         }
         let body: Body<'_> = serde_json::from_slice(body).map_err(|source| BadRequest::Json { source })?;
         let block_v2 = body.beacon_block.map(BlockRequest::parse).transpose()?;
@@ -71,19 +76,23 @@ impl SignRequest {
             Kind::Deposit => body.deposit.map(Object::Deposit),
             Kind::VoluntaryExit => body.voluntary_exit.map(Object::VoluntaryExit),
             Kind::AggregationSlot => body.aggregation_slot.map(Object::AggregationSlot),
-            Kind::AggregateAndProof | Kind::AggregateAndProofV2 => {
-                body.aggregate_and_proof.map(|request| Object::Aggregate(Box::new(AggregateRequest::flat(*request))))
-            }
+            Kind::AggregateAndProof | Kind::AggregateAndProofV2 => body
+                .aggregate_and_proof
+                .map(|request| Object::Aggregate(Box::new(AggregateRequest::flat(*request)))),
             Kind::SyncCommitteeMessage => body.sync_committee_message.map(Object::SyncCommitteeMessage),
-            Kind::SyncCommitteeSelectionProof => body.sync_aggregator_selection_data.map(Object::SyncSelection),
+            Kind::SyncCommitteeSelectionProof => {
+                body.sync_aggregator_selection_data.map(Object::SyncSelection)
+            }
             Kind::SyncCommitteeContributionAndProof => body.contribution_and_proof.map(Object::Contribution),
             Kind::ValidatorRegistration => body.validator_registration.map(Object::Registration),
-            Kind::PayloadAttestationMessage => {
-                body.payload_attestation_message.and_then(|message| message.data).map(Object::PayloadAttestation)
-            }
-            Kind::ProposerPreferences => {
-                body.proposer_preferences.and_then(|message| message.data).map(Object::Preferences)
-            }
+            Kind::PayloadAttestationMessage => body
+                .payload_attestation_message
+                .and_then(|message| message.data)
+                .map(Object::PayloadAttestation),
+            Kind::ProposerPreferences => body
+                .proposer_preferences
+                .and_then(|message| message.data)
+                .map(Object::Preferences),
         };
         Ok(Self {
             kind: body.kind,

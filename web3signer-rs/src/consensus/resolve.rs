@@ -7,9 +7,9 @@ use super::containers::aggregate::AggregateAndProofWire;
 use super::containers::block::{BeaconBlock, BeaconBlockAltair, BeaconBlockAltairWire, BeaconBlockWire};
 use super::containers::preset::{Mainnet, Minimal, Preset};
 use super::containers::small::{
-    AggregationSlot, AttestationData, BeaconBlockHeader, Deposit, DepositMessage, ForkInfo, PayloadAttestationData,
-    ProposerPreferences, RandaoReveal, SyncAggregatorSelectionData, SyncCommitteeMessage, ValidatorRegistration,
-    VoluntaryExit,
+    AggregationSlot, AttestationData, BeaconBlockHeader, Deposit, DepositMessage, ForkInfo,
+    PayloadAttestationData, ProposerPreferences, RandaoReveal, SyncAggregatorSelectionData,
+    SyncCommitteeMessage, ValidatorRegistration, VoluntaryExit,
 };
 use super::containers::sync::{ContributionAndProof, ContributionAndProofWire};
 use super::domain::{DomainType, signing_root};
@@ -51,19 +51,28 @@ impl SignRequest {
             Sizes::Minimal => self.message::<Minimal>(network),
         }?;
         let signing_root = signing_root(message.object_root, message.domain);
-        if let Some(given) = given_roots.into_iter().flatten().find(|given| given.0 != Some(signing_root)) {
-            return Err(CannotSign::RootMismatch { given: given.0, computed: signing_root });
+        if let Some(given) = given_roots
+            .into_iter()
+            .flatten()
+            .find(|given| given.0 != Some(signing_root))
+        {
+            return Err(CannotSign::RootMismatch {
+                given: given.0,
+                computed: signing_root,
+            });
         }
         Ok(Resolved {
             kind,
             object_root: message.object_root,
             domain: message.domain,
             signing_root,
-            slashable: message.slashable.map(|(duty, genesis_validators_root)| SlashableDuty {
-                duty,
-                signing_root,
-                genesis_validators_root,
-            }),
+            slashable: message
+                .slashable
+                .map(|(duty, genesis_validators_root)| SlashableDuty {
+                    duty,
+                    signing_root,
+                    genesis_validators_root,
+                }),
         })
     }
 
@@ -80,12 +89,18 @@ impl SignRequest {
                     amount: deposit.amount,
                 };
                 // A deposit is valid on every fork, and before the chain has a genesis validators root.
-                Ok(Message::free(&message, DomainType::DEPOSIT.domain(deposit.genesis_fork_version, [0; 32])))
+                Ok(Message::free(
+                    &message,
+                    DomainType::DEPOSIT.domain(deposit.genesis_fork_version, [0; 32]),
+                ))
             }
             Object::Registration(wire) => {
                 let registration = ValidatorRegistration::complete(Some(wire), kind.member())?;
                 let version = network.genesis_fork_version();
-                Ok(Message::free(&registration, DomainType::APPLICATION_BUILDER.domain(version, [0; 32])))
+                Ok(Message::free(
+                    &registration,
+                    DomainType::APPLICATION_BUILDER.domain(version, [0; 32]),
+                ))
             }
             object => {
                 let fork_info = self.fork_info.ok_or(CannotSign::NoForkInfo { kind })?;
@@ -106,7 +121,11 @@ struct Message {
 impl Message {
     /// A message that cannot be slashed.
     fn free(object: &impl TreeHash, domain: Root) -> Self {
-        Self { object_root: object.tree_hash_root().0, domain, slashable: None }
+        Self {
+            object_root: object.tree_hash_root().0,
+            domain,
+            slashable: None,
+        }
     }
 
     /// A block or its header.
@@ -114,7 +133,10 @@ impl Message {
         let version = fork_info.version_at(network.epoch_of(slot));
         let domain = DomainType::BEACON_PROPOSER.domain(version, fork_info.genesis_validators_root);
         let slashable = Some((Duty::Block { slot }, fork_info.genesis_validators_root));
-        Self { slashable, ..Self::free(block, domain) }
+        Self {
+            slashable,
+            ..Self::free(block, domain)
+        }
     }
 }
 
@@ -130,8 +152,9 @@ fn message_of_fork<P: Preset>(
     let at_epoch = |purpose: DomainType, epoch| purpose.domain(fork_info.version_at(epoch), root);
     let at_slot = |purpose, slot| at_epoch(purpose, network.epoch_of(slot));
     Ok(match object {
-        Object::Block(wire) => phase0_block(*wire, fork_info, network)?,
-        Object::BlockV2(BlockRequest::Phase0(wire)) => phase0_block(*wire, fork_info, network)?,
+        Object::Block(wire) | Object::BlockV2(BlockRequest::Phase0(wire)) => {
+            phase0_block(*wire, fork_info, network)?
+        }
         Object::BlockV2(BlockRequest::Altair(wire)) => altair_block::<P>(*wire, fork_info, network)?,
         Object::BlockV2(BlockRequest::Header(wire)) => {
             let header = BeaconBlockHeader::complete(Some(wire), "block_header")?;
@@ -139,9 +162,15 @@ fn message_of_fork<P: Preset>(
         }
         Object::Attestation(wire) => {
             let data = AttestationData::complete(Some(wire), member)?;
-            let duty = Duty::Attestation { source: data.source.epoch, target: data.target.epoch };
+            let duty = Duty::Attestation {
+                source: data.source.epoch,
+                target: data.target.epoch,
+            };
             let domain = at_epoch(DomainType::BEACON_ATTESTER, data.target.epoch);
-            Message { slashable: Some((duty, root)), ..Message::free(&data, domain) }
+            Message {
+                slashable: Some((duty, root)),
+                ..Message::free(&data, domain)
+            }
         }
         Object::RandaoReveal(wire) => {
             let reveal = RandaoReveal::complete(Some(wire), member)?;
@@ -150,25 +179,37 @@ fn message_of_fork<P: Preset>(
         Object::VoluntaryExit(wire) => {
             let exit = VoluntaryExit::complete(Some(wire), member)?;
             // EIP-7044: since Deneb an exit stays valid for ever, so its version no longer follows the fork.
-            let version = network.exit_version_since_deneb(exit.epoch).unwrap_or_else(|| fork_info.version_at(exit.epoch));
+            let version = network
+                .exit_version_since_deneb(exit.epoch)
+                .unwrap_or_else(|| fork_info.version_at(exit.epoch));
             Message::free(&exit, DomainType::VOLUNTARY_EXIT.domain(version, root))
         }
         Object::AggregationSlot(wire) => {
             let slot = AggregationSlot::complete(Some(wire), member)?;
             Message::free(&slot, at_slot(DomainType::SELECTION_PROOF, slot.slot))
         }
-        Object::Aggregate(wire) => aggregate::<P>(*wire, network, |slot| at_slot(DomainType::AGGREGATE_AND_PROOF, slot))?,
+        Object::Aggregate(wire) => aggregate::<P>(*wire, network, |slot| {
+            at_slot(DomainType::AGGREGATE_AND_PROOF, slot)
+        })?,
         Object::SyncCommitteeMessage(wire) => {
             let message = SyncCommitteeMessage::complete(Some(wire), member)?;
             require(Fork::Altair, kind, message.slot, network)?;
-            Message::free(&message.beacon_block_root, at_slot(DomainType::SYNC_COMMITTEE, message.slot))
+            Message::free(
+                &message.beacon_block_root,
+                at_slot(DomainType::SYNC_COMMITTEE, message.slot),
+            )
         }
         Object::SyncSelection(wire) => {
             let selection = SyncAggregatorSelectionData::complete(Some(wire), member)?;
             require(Fork::Altair, kind, selection.slot, network)?;
-            Message::free(&selection, at_slot(DomainType::SYNC_COMMITTEE_SELECTION_PROOF, selection.slot))
+            Message::free(
+                &selection,
+                at_slot(DomainType::SYNC_COMMITTEE_SELECTION_PROOF, selection.slot),
+            )
         }
-        Object::Contribution(wire) => contribution::<P>(*wire, network, |slot| at_slot(DomainType::CONTRIBUTION_AND_PROOF, slot))?,
+        Object::Contribution(wire) => contribution::<P>(*wire, network, |slot| {
+            at_slot(DomainType::CONTRIBUTION_AND_PROOF, slot)
+        })?,
         Object::PayloadAttestation(wire) => {
             let data = PayloadAttestationData::complete(Some(wire), member)?;
             require(Fork::Gloas, kind, data.slot, network)?;
@@ -177,15 +218,24 @@ fn message_of_fork<P: Preset>(
         Object::Preferences(wire) => {
             let preferences = ProposerPreferences::complete(Some(wire), member)?;
             require(Fork::Gloas, kind, preferences.proposal_slot, network)?;
-            Message::free(&preferences, at_slot(DomainType::PROPOSER_PREFERENCES, preferences.proposal_slot))
+            Message::free(
+                &preferences,
+                at_slot(DomainType::PROPOSER_PREFERENCES, preferences.proposal_slot),
+            )
         }
-        Object::None | Object::Deposit(_) | Object::Registration(_) => return Err(CannotSign::NoObject { kind }),
+        Object::None | Object::Deposit(_) | Object::Registration(_) => {
+            return Err(CannotSign::NoObject { kind });
+        }
     })
 }
 
 // A function of its own for each large container keeps it off the stack of the frequent small duties.
 
-fn phase0_block(wire: BeaconBlockWire, fork_info: &ForkInfo, network: &Network) -> Result<Message, CannotSign> {
+fn phase0_block(
+    wire: BeaconBlockWire,
+    fork_info: &ForkInfo,
+    network: &Network,
+) -> Result<Message, CannotSign> {
     let block = BeaconBlock::complete(Some(wire), "block")?;
     Ok(Message::block(&block, block.slot, fork_info, network))
 }
@@ -206,7 +256,11 @@ fn aggregate<P: Preset>(
 ) -> Result<Message, CannotSign> {
     let slot = wire.slot()?;
     let object_root = wire.root::<P>(network.fork_at_slot(slot))?.0;
-    Ok(Message { object_root, domain: domain(slot), slashable: None })
+    Ok(Message {
+        object_root,
+        domain: domain(slot),
+        slashable: None,
+    })
 }
 
 fn contribution<P: Preset>(
@@ -223,5 +277,14 @@ fn contribution<P: Preset>(
 /// Refuses a duty that the network does not have yet at a slot.
 fn require(needs: Fork, kind: Kind, slot: u64, network: &Network) -> Result<(), CannotSign> {
     let fork = network.fork_at_slot(slot);
-    if fork >= needs { Ok(()) } else { Err(CannotSign::BeforeFork { kind, slot, fork, needs }) }
+    if fork >= needs {
+        Ok(())
+    } else {
+        Err(CannotSign::BeforeFork {
+            kind,
+            slot,
+            fork,
+            needs,
+        })
+    }
 }

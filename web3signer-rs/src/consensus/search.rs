@@ -57,7 +57,9 @@ impl<'de> Visitor<'de> for Find<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
         while found.is_none() {
-            let Some(item) = seq.next_element_seed(self)? else { return Ok(None) };
+            let Some(item) = seq.next_element_seed(self)? else {
+                return Ok(None);
+            };
             found = item;
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -141,9 +143,19 @@ mod tests {
     #[test]
     fn two_of_one_name_in_one_object_and_bottomless_nesting_are_errors() {
         let raw: &RawValue = serde_json::from_str(r#"{"a": 0, "x": 1, "x": 2}"#).unwrap();
-        assert!(find(raw, "x").unwrap_err().to_string().contains("duplicate field `x`"));
+        assert!(
+            find(raw, "x")
+                .unwrap_err()
+                .to_string()
+                .contains("duplicate field `x`")
+        );
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let raw: &RawValue = serde_json::from_str(&deep).unwrap();
-        assert!(find(raw, "x").unwrap_err().to_string().contains("recursion limit"));
+        assert!(
+            find(raw, "x")
+                .unwrap_err()
+                .to_string()
+                .contains("recursion limit")
+        );
     }
 }

@@ -44,7 +44,10 @@ fn digits<E: Error>(text: &str) -> Result<&str, E> {
     if digits.len().is_multiple_of(2) {
         Ok(digits)
     } else {
-        Err(E::custom(format_args!("hexadecimal of whole bytes expected, got {} digits", digits.len())))
+        Err(E::custom(format_args!(
+            "hexadecimal of whole bytes expected, got {} digits",
+            digits.len()
+        )))
     }
 }
 
@@ -55,7 +58,10 @@ fn bad_digit<E: Error>(_: hex::FromHexError) -> E {
 fn fixed<const N: usize, E: Error>(text: &str) -> Result<[u8; N], E> {
     let digits = digits(text)?;
     if digits.len() != 2 * N {
-        return Err(E::custom(format_args!("{N} bytes of hexadecimal expected, got {}", digits.len() / 2)));
+        return Err(E::custom(format_args!(
+            "{N} bytes of hexadecimal expected, got {}",
+            digits.len() / 2
+        )));
     }
     let mut bytes = [0; N];
     hex::decode_to_slice(digits, &mut bytes).map_err(bad_digit)?;
@@ -66,7 +72,11 @@ fn fixed<const N: usize, E: Error>(text: &str) -> Result<[u8; N], E> {
 ///
 /// `str::parse` would also take a leading `+`.
 pub(super) fn decimal(text: &str) -> Option<u64> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 impl<'de> Deserialize<'de> for Number {
@@ -81,7 +91,9 @@ impl<'de> Deserialize<'de> for Number {
                 Ok(Number(value))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
-                decimal(text).map(Number).ok_or_else(|| E::invalid_value(Unexpected::Other("other text"), &self))
+                decimal(text)
+                    .map(Number)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Other("other text"), &self))
             }
         }
         deserializer.deserialize_any(Decimal)
@@ -110,7 +122,8 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
 
 impl<'de> Deserialize<'de> for HexBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read: fn(&str) -> Result<_, D::Error> = |text| hex::decode(digits(text)?).map(Self).map_err(bad_digit);
+        let read: fn(&str) -> Result<_, D::Error> =
+            |text| hex::decode(digits(text)?).map(Self).map_err(bad_digit);
         deserializer.deserialize_str(Text("hexadecimal text", read))
     }
 }
@@ -127,7 +140,9 @@ impl<'de> Deserialize<'de> for GivenRoot {
             if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 Ok(Self(None))
             } else {
-                Err(D::Error::custom("hexadecimal expected, found a character that is not a hexadecimal digit"))
+                Err(D::Error::custom(
+                    "hexadecimal expected, found a character that is not a hexadecimal digit",
+                ))
             }
         };
         deserializer.deserialize_str(Text("hexadecimal text", read))
@@ -155,8 +170,24 @@ mod tests {
             assert_eq!(read(json), Some(Number(value)), "{json}");
         }
         for json in [
-            "-1", "\"-1\"", "1.0", "\"1.0\"", "1e3", "\"0x10\"", "\"+1\"", "\"\"", "\" 1\"", "\"1 \"", "\"abc\"", "true", "null",
-            "[]", "{}", "18446744073709551616", "\"18446744073709551616\"", "\"\u{661}\"",
+            "-1",
+            "\"-1\"",
+            "1.0",
+            "\"1.0\"",
+            "1e3",
+            "\"0x10\"",
+            "\"+1\"",
+            "\"\"",
+            "\" 1\"",
+            "\"1 \"",
+            "\"abc\"",
+            "true",
+            "null",
+            "[]",
+            "{}",
+            "18446744073709551616",
+            "\"18446744073709551616\"",
+            "\"\u{661}\"",
         ] {
             assert_eq!(read::<Number>(json), None, "{json}");
         }
@@ -164,13 +195,25 @@ mod tests {
 
     #[test]
     fn fixed_bytes_have_exactly_their_size() {
-        for json in ["\"0x01020304\"", "\"01020304\"", "\"0x0102\\u00304\""] {
+        for json in ["\"0x01020304\"", "\"01020304\"", "\"0x0102\\u0030304\""] {
             assert_eq!(read(json), Some(Bytes([1, 2, 3, 4])), "{json}");
         }
         assert_eq!(read("\"0xabCD\""), Some(Bytes([0xab, 0xcd])));
         for json in [
-            "\"0x010203\"", "\"0x0102030405\"", "\"0x0102030\"", "\"0x\"", "\"\"", "\"0X01020304\"", "\"0x0102030g\"", "\"0x010203 4\"",
-            "\"0x0x010203\"", "\"\u{e9}\u{e9}\u{e9}\u{e9}\"", "1", "null", "[1,2,3,4]", "true",
+            "\"0x010203\"",
+            "\"0x0102030405\"",
+            "\"0x0102030\"",
+            "\"0x\"",
+            "\"\"",
+            "\"0X01020304\"",
+            "\"0x0102030g\"",
+            "\"0x010203 4\"",
+            "\"0x0x010203\"",
+            "\"\u{e9}\u{e9}\u{e9}\u{e9}\"",
+            "1",
+            "null",
+            "[1,2,3,4]",
+            "true",
         ] {
             assert_eq!(read::<Bytes<4>>(json), None, "{json}");
         }
@@ -181,7 +224,10 @@ mod tests {
         assert_eq!(read("\"0x\""), Some(GivenRoot(None)));
         assert_eq!(read("\"0x00\""), Some(GivenRoot(None)));
         assert_eq!(read(&format!("\"0x{}\"", "00".repeat(33))), Some(GivenRoot(None)));
-        assert_eq!(read(&format!("\"{}\"", "ab".repeat(32))), Some(GivenRoot(Some([0xab; 32]))));
+        assert_eq!(
+            read(&format!("\"{}\"", "ab".repeat(32))),
+            Some(GivenRoot(Some([0xab; 32])))
+        );
         for json in ["\"0x0\"", "\"0xzz\"", "1", "\"zz\""] {
             assert_eq!(read::<GivenRoot>(json), None, "{json}");
         }
@@ -193,7 +239,10 @@ mod tests {
         for json in ["\"5ecre7\"", "\"0x5ecre7\""] {
             let number = serde_json::from_str::<Number>(json).unwrap_err().to_string();
             let bytes = serde_json::from_str::<Bytes<3>>(json).unwrap_err().to_string();
-            assert!(!number.contains("ecre") && !bytes.contains("ecre"), "{number} / {bytes}");
+            assert!(
+                !number.contains("ecre") && !bytes.contains("ecre"),
+                "{number} / {bytes}"
+            );
         }
     }
 }

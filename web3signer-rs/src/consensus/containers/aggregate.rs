@@ -77,7 +77,10 @@ impl AggregateAndProofWire {
     /// # Errors
     /// [`CannotSign::Missing`].
     pub(in crate::consensus) fn slot(&self) -> Result<u64, CannotSign> {
-        let data = self.aggregate.as_ref().and_then(|aggregate| aggregate.data.as_ref());
+        let data = self
+            .aggregate
+            .as_ref()
+            .and_then(|aggregate| aggregate.data.as_ref());
         u64::complete(data.and_then(|data| data.slot), "Attestation.data.slot")
     }
 
@@ -86,13 +89,20 @@ impl AggregateAndProofWire {
     /// # Errors
     /// [`CannotSign::Missing`] and [`CannotSign::Bits`].
     pub(in crate::consensus) fn root<P: Preset>(self, fork: Fork) -> Result<Hash256, CannotSign> {
-        let aggregate = self.aggregate.ok_or(CannotSign::Missing { member: "AggregateAndProof.aggregate" })?;
+        let aggregate = self.aggregate.ok_or(CannotSign::Missing {
+            member: "AggregateAndProof.aggregate",
+        })?;
         let (bits, bits_name) = (aggregate.aggregation_bits, "Attestation.aggregation_bits");
         let data = AttestationData::complete(aggregate.data, "Attestation.data")?;
         let signature = Part::complete(aggregate.signature, "Attestation.signature")?;
         let root = if fork < Fork::Electra {
             let aggregation_bits = Part::complete(bits, bits_name)?;
-            Attestation { aggregation_bits, data, signature }.tree_hash_root()
+            Attestation {
+                aggregation_bits,
+                data,
+                signature,
+            }
+            .tree_hash_root()
         } else {
             let aggregate = AttestationElectra::<P> {
                 aggregation_bits: Part::complete(bits, bits_name)?,
@@ -100,7 +110,11 @@ impl AggregateAndProofWire {
                 signature,
                 committee_bits: Part::complete(aggregate.committee_bits, "Attestation.committee_bits")?,
             };
-            if fork < Fork::Gloas { aggregate.tree_hash_root() } else { aggregate.gloas_root() }
+            if fork < Fork::Gloas {
+                aggregate.tree_hash_root()
+            } else {
+                aggregate.gloas_root()
+            }
         };
         Ok(AggregateAndProof {
             aggregator_index: Part::complete(self.aggregator_index, "AggregateAndProof.aggregator_index")?,

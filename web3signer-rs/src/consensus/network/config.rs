@@ -85,10 +85,34 @@ struct Preset {
 }
 
 const PRESETS: [Preset; 4] = [
-    Preset { name: "mainnet", sizes: Sizes::Mainnet, slots_per_epoch: 32, max_committees_per_slot: 64, sync_committee_size: 512 },
-    Preset { name: "gnosis", sizes: Sizes::Mainnet, slots_per_epoch: 16, max_committees_per_slot: 64, sync_committee_size: 512 },
-    Preset { name: "minimal", sizes: Sizes::Minimal, slots_per_epoch: 8, max_committees_per_slot: 4, sync_committee_size: 32 },
-    Preset { name: "swift", sizes: Sizes::Minimal, slots_per_epoch: 4, max_committees_per_slot: 4, sync_committee_size: 32 },
+    Preset {
+        name: "mainnet",
+        sizes: Sizes::Mainnet,
+        slots_per_epoch: 32,
+        max_committees_per_slot: 64,
+        sync_committee_size: 512,
+    },
+    Preset {
+        name: "gnosis",
+        sizes: Sizes::Mainnet,
+        slots_per_epoch: 16,
+        max_committees_per_slot: 64,
+        sync_committee_size: 512,
+    },
+    Preset {
+        name: "minimal",
+        sizes: Sizes::Minimal,
+        slots_per_epoch: 8,
+        max_committees_per_slot: 4,
+        sync_committee_size: 32,
+    },
+    Preset {
+        name: "swift",
+        sizes: Sizes::Minimal,
+        slots_per_epoch: 4,
+        max_committees_per_slot: 4,
+        sync_committee_size: 32,
+    },
 ];
 
 /// Values that are the same in every preset, where a file repeats them.
@@ -109,7 +133,12 @@ pub(super) fn parse(text: &[u8]) -> Result<Network, ConfigError> {
     }
     let config: Config = serde_saphyr::from_slice(text).map_err(|source| ConfigError::Yaml { source })?;
     let base = config.text("PRESET_BASE")?;
-    let preset = PRESETS.iter().find(|preset| preset.name == base).ok_or_else(|| ConfigError::Preset { value: base.to_owned() })?;
+    let preset = PRESETS
+        .iter()
+        .find(|preset| preset.name == base)
+        .ok_or_else(|| ConfigError::Preset {
+            value: base.to_owned(),
+        })?;
     let repeated = [
         ("SLOTS_PER_EPOCH", preset.slots_per_epoch),
         ("MAX_COMMITTEES_PER_SLOT", preset.max_committees_per_slot),
@@ -119,19 +148,30 @@ pub(super) fn parse(text: &[u8]) -> Result<Network, ConfigError> {
         if let Some(actual) = config.number(key)?
             && actual != expected
         {
-            return Err(ConfigError::Differs { key: key.to_owned(), preset: preset.name, expected, actual });
+            return Err(ConfigError::Differs {
+                key: key.to_owned(),
+                preset: preset.name,
+                expected,
+                actual,
+            });
         }
     }
     let mut fork_epochs = [NEVER; Fork::ALL.len()];
     for (epoch, fork) in fork_epochs.iter_mut().zip(Fork::ALL) {
         *epoch = match fork {
             Fork::Phase0 => 0,
-            _ => config.number(&format!("{}{FORK_EPOCH}", fork.name()))?.unwrap_or(NEVER),
+            _ => config
+                .number(&format!("{}{FORK_EPOCH}", fork.name()))?
+                .unwrap_or(NEVER),
         };
     }
     config.refuse_unknown_forks()?;
     Ok(Network {
-        name: config.values.get("CONFIG_NAME").map_or(preset.name, String::as_str).to_owned(),
+        name: config
+            .values
+            .get("CONFIG_NAME")
+            .map_or(preset.name, String::as_str)
+            .to_owned(),
         sizes: preset.sizes,
         slots_per_epoch: preset.slots_per_epoch,
         genesis_fork_version: config.version("GENESIS_FORK_VERSION")?,
@@ -150,11 +190,16 @@ struct Config {
 
 impl Config {
     fn text(&self, key: &str) -> Result<&str, ConfigError> {
-        self.values.get(key).map(String::as_str).ok_or_else(|| ConfigError::Missing { key: key.to_owned() })
+        self.values
+            .get(key)
+            .map(String::as_str)
+            .ok_or_else(|| ConfigError::Missing { key: key.to_owned() })
     }
 
     fn number(&self, key: &str) -> Result<Option<u64>, ConfigError> {
-        let Some(value) = self.values.get(key) else { return Ok(None) };
+        let Some(value) = self.values.get(key) else {
+            return Ok(None);
+        };
         let wrong = || ConfigError::Value {
             key: key.to_owned(),
             value: value.clone(),
@@ -178,13 +223,18 @@ impl Config {
 
     fn refuse_unknown_forks(&self) -> Result<(), ConfigError> {
         for key in self.values.keys() {
-            let Some(fork) = key.strip_suffix(FORK_EPOCH) else { continue };
+            let Some(fork) = key.strip_suffix(FORK_EPOCH) else {
+                continue;
+            };
             let known = Fork::ALL.iter().any(|known| known.name() == fork);
             if let Some(epoch) = self.number(key)?
                 && !known
                 && epoch != NEVER
             {
-                return Err(ConfigError::Fork { key: key.clone(), epoch });
+                return Err(ConfigError::Fork {
+                    key: key.clone(),
+                    epoch,
+                });
             }
         }
         Ok(())
@@ -196,8 +246,13 @@ fn matters(key: &str) -> bool {
     key.ends_with(FORK_EPOCH)
         || matches!(
             key,
-            "PRESET_BASE" | "CONFIG_NAME" | "GENESIS_FORK_VERSION" | "CAPELLA_FORK_VERSION" | "SLOTS_PER_EPOCH"
-                | "MAX_COMMITTEES_PER_SLOT" | "SYNC_COMMITTEE_SIZE"
+            "PRESET_BASE"
+                | "CONFIG_NAME"
+                | "GENESIS_FORK_VERSION"
+                | "CAPELLA_FORK_VERSION"
+                | "SLOTS_PER_EPOCH"
+                | "MAX_COMMITTEES_PER_SLOT"
+                | "SYNC_COMMITTEE_SIZE"
         )
         || SHARED.iter().any(|(name, _)| *name == key)
 }

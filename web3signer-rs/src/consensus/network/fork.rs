@@ -52,6 +52,8 @@ impl Fork {
     /// The fork with this name, in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fork| fork.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|fork| fork.name().eq_ignore_ascii_case(name))
     }
 }

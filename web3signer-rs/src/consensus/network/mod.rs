@@ -49,7 +49,9 @@ pub struct Network {
 #[non_exhaustive]
 pub enum NetworkError {
     /// A network that Web3Signer knows and this program does not.
-    #[error("network ephemery: it is reset every few weeks and its fork versions change; give its current config.yaml by path")]
+    #[error(
+        "network ephemery: it is reset every few weeks and its fork versions change; give its current config.yaml by path"
+    )]
     Ephemery,
     /// A URL instead of a name or path.
     #[error("network {url:?}: a configuration is not fetched; download it and give its path")]
@@ -74,6 +76,14 @@ pub enum NetworkError {
         /// Why.
         #[source]
         source: ConfigError,
+    },
+    /// Phase0 begins at 0 on every chain.
+    #[error("network {network}: PHASE0 cannot begin at epoch {epoch}")]
+    Genesis {
+        /// The network.
+        network: String,
+        /// The epoch given.
+        epoch: u64,
     },
     /// A fork before the one that it builds on.
     #[error(
@@ -107,11 +117,19 @@ impl Network {
             return Err(NetworkError::Ephemery);
         }
         if value.contains("://") {
-            return Err(NetworkError::Url { url: value.to_owned() });
+            return Err(NetworkError::Url {
+                url: value.to_owned(),
+            });
         }
         let path = Path::new(value);
-        let text = read_bounded(path).map_err(|source| NetworkError::Unknown { value: value.to_owned(), source })?;
-        let config = |source| NetworkError::Config { path: path.to_owned(), source };
+        let text = read_bounded(path).map_err(|source| NetworkError::Unknown {
+            value: value.to_owned(),
+            source,
+        })?;
+        let config = |source| NetworkError::Config {
+            path: path.to_owned(),
+            source,
+        };
         config::parse(&text).map_err(config)?.checked()
     }
 
@@ -120,15 +138,21 @@ impl Network {
     /// # Errors
     /// [`ConfigError`] as the source of [`NetworkError::Config`], with an empty path; [`NetworkError::Order`].
     pub fn from_config(text: &[u8]) -> Result<Self, NetworkError> {
-        let config = |source| NetworkError::Config { path: PathBuf::new(), source };
+        let config = |source| NetworkError::Config {
+            path: PathBuf::new(),
+            source,
+        };
         config::parse(text).map_err(config)?.checked()
     }
 
     /// The same network with fork epochs replaced, as `--Xnetwork-<fork>-fork-epoch` asks. [`NEVER`] takes a fork off.
     ///
     /// # Errors
-    /// [`NetworkError::Order`].
-    pub fn with_fork_epochs(mut self, epochs: impl IntoIterator<Item = (Fork, u64)>) -> Result<Self, NetworkError> {
+    /// [`NetworkError::Order`] and [`NetworkError::Genesis`].
+    pub fn with_fork_epochs(
+        mut self,
+        epochs: impl IntoIterator<Item = (Fork, u64)>,
+    ) -> Result<Self, NetworkError> {
         for (fork, epoch) in epochs {
             if let Some(own) = self.fork_epochs.get_mut(fork as usize) {
                 *own = epoch;
@@ -178,7 +202,10 @@ impl Network {
     pub fn fork_at_epoch(&self, epoch: u64) -> Fork {
         let forks = Fork::ALL.into_iter().zip(self.fork_epochs).rev();
         // An epoch of `NEVER` itself is in no scheduled fork's future: no chain lives that long.
-        forks.into_iter().find(|(_, begins)| *begins <= epoch && *begins != NEVER).map_or(Fork::Phase0, |(fork, _)| fork)
+        forks
+            .into_iter()
+            .find(|(_, begins)| *begins <= epoch && *begins != NEVER)
+            .map_or(Fork::Phase0, |(fork, _)| fork)
     }
 
     /// The fork that the network is in at a slot.
@@ -190,7 +217,10 @@ impl Network {
     /// The epoch at which a fork begins, if it is scheduled.
     #[must_use]
     pub fn fork_epoch(&self, fork: Fork) -> Option<u64> {
-        self.fork_epochs.get(fork as usize).copied().filter(|epoch| *epoch != NEVER)
+        self.fork_epochs
+            .get(fork as usize)
+            .copied()
+            .filter(|epoch| *epoch != NEVER)
     }
 
     /// The version of an exit's domain where the fork no longer decides it: Capella's, from Deneb on (EIP-7044).
@@ -203,12 +233,24 @@ impl Network {
     }
 
     fn checked(self) -> Result<Self, NetworkError> {
+        if let [epoch @ 1.., ..] = self.fork_epochs {
+            return Err(NetworkError::Genesis {
+                network: self.name,
+                epoch,
+            });
+        }
         let forks: Vec<_> = Fork::ALL.into_iter().zip(self.fork_epochs).collect();
         for pair in forks.windows(2) {
             if let [(previous, previous_epoch), (fork, epoch)] = *pair
                 && epoch < previous_epoch
             {
-                return Err(NetworkError::Order { network: self.name, fork, epoch, previous, previous_epoch });
+                return Err(NetworkError::Order {
+                    network: self.name,
+                    fork,
+                    epoch,
+                    previous,
+                    previous_epoch,
+                });
             }
         }
         Ok(self)
@@ -218,6 +260,8 @@ impl Network {
 /// Reads a file, at most one byte more than a configuration may have: enough for `config` to refuse it.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(MAX_CONFIG_LEN as u64 + 1).read_to_end(&mut text)?;
+    File::open(path)?
+        .take(MAX_CONFIG_LEN as u64 + 1)
+        .read_to_end(&mut text)?;
     Ok(text)
 }

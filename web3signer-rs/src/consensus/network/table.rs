@@ -30,7 +30,9 @@ const TABLE: [Row; 10] = [
         genesis_fork_version: [0x00, 0, 0, 0],
         capella_fork_version: [0x03, 0, 0, 0],
         fork_epochs: [74_240, 144_896, 194_048, 269_568, 364_032, 411_392, NEVER],
-        genesis_validators_root: Some(root(b"4b363db94e286120d76eb905340fdd4e54bfe9f06bf33ff6cf5ad27f511bfe95")),
+        genesis_validators_root: Some(root(
+            b"4b363db94e286120d76eb905340fdd4e54bfe9f06bf33ff6cf5ad27f511bfe95",
+        )),
     },
     Row {
         name: "sepolia",
@@ -39,7 +41,9 @@ const TABLE: [Row; 10] = [
         genesis_fork_version: [0x90, 0, 0, 0x69],
         capella_fork_version: [0x90, 0, 0, 0x72],
         fork_epochs: [50, 100, 56_832, 132_608, 222_464, 272_640, 353_024],
-        genesis_validators_root: Some(root(b"d8ea171f3c94aea21ebc42a1ed61052acf3f9209c00e4efbaaddac09ed9b8078")),
+        genesis_validators_root: Some(root(
+            b"d8ea171f3c94aea21ebc42a1ed61052acf3f9209c00e4efbaaddac09ed9b8078",
+        )),
     },
     Row {
         name: "holesky",
@@ -48,7 +52,9 @@ const TABLE: [Row; 10] = [
         genesis_fork_version: [0x01, 0x01, 0x70, 0],
         capella_fork_version: [0x04, 0x01, 0x70, 0],
         fork_epochs: [0, 0, 256, 29_696, 115_968, 165_120, NEVER],
-        genesis_validators_root: Some(root(b"9143aa7c615a7f7115e2b6aac319c03529df8242ae705fba9df39b79c59fa8b1")),
+        genesis_validators_root: Some(root(
+            b"9143aa7c615a7f7115e2b6aac319c03529df8242ae705fba9df39b79c59fa8b1",
+        )),
     },
     Row {
         name: "hoodi",
@@ -57,7 +63,9 @@ const TABLE: [Row; 10] = [
         genesis_fork_version: [0x10, 0, 0x09, 0x10],
         capella_fork_version: [0x40, 0, 0x09, 0x10],
         fork_epochs: [0, 0, 0, 0, 2_048, 50_688, NEVER],
-        genesis_validators_root: Some(root(b"212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f")),
+        genesis_validators_root: Some(root(
+            b"212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
+        )),
     },
     Row {
         name: "gnosis",
@@ -66,7 +74,9 @@ const TABLE: [Row; 10] = [
         genesis_fork_version: [0x00, 0, 0, 0x64],
         capella_fork_version: [0x03, 0, 0, 0x64],
         fork_epochs: [512, 385_536, 648_704, 889_856, 1_337_856, 1_714_688, NEVER],
-        genesis_validators_root: Some(root(b"f5dcb5564e829aab27264b9becd5dfaa017085611224cb3036f573368dbb9d47")),
+        genesis_validators_root: Some(root(
+            b"f5dcb5564e829aab27264b9becd5dfaa017085611224cb3036f573368dbb9d47",
+        )),
     },
     Row {
         name: "chiado",
@@ -75,7 +85,9 @@ const TABLE: [Row; 10] = [
         genesis_fork_version: [0x00, 0, 0, 0x6f],
         capella_fork_version: [0x03, 0, 0, 0x6f],
         fork_epochs: [90, 180, 244_224, 516_608, 948_224, 1_353_216, NEVER],
-        genesis_validators_root: Some(root(b"9d642dac73058fbf39c0ae41ab1e34e4d889043cb199851ded7095bc99eb4c1e")),
+        genesis_validators_root: Some(root(
+            b"9d642dac73058fbf39c0ae41ab1e34e4d889043cb199851ded7095bc99eb4c1e",
+        )),
     },
     Row {
         name: "lukso",
@@ -139,16 +151,21 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Reads a root at compile time: a wrong digit in the table does not compile.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
 const fn root(digits: &[u8; 64]) -> Root {
     let mut root = [0; 32];
     let mut at = 0;
     while at < 32 {
-        root[at] = digit(digits[2 * at]) << 4 | digit(digits[2 * at + 1]);
+        root[at] = (digit(digits[2 * at]) << 4) | digit(digits[2 * at + 1]);
         at += 1;
     }
     root
 }
 
+#[expect(clippy::panic, reason = "evaluated by the compiler, for which it is an error")]
 const fn digit(character: u8) -> u8 {
     match character {
         b'0'..=b'9' => character - b'0',
