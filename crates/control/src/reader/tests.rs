@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::control::text::StackId;
+use crate::text::StackId;
 
 const BOTH: [Surface; 2] = [Surface::Service, Surface::Control];
 

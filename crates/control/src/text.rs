@@ -75,6 +75,15 @@ checked! {
 }
 
 checked! {
+    /// `TableId` of a DynamoDB table: 8-4-4-4-12 hexadecimal digits, kept in lower case. A table that was deleted and made
+    /// anew has another.
+    TableId, "table id", "8-4-4-4-12 hexadecimal digits", |text| {
+        let text = text.to_ascii_lowercase();
+        is_uuid(&text).then_some(text)
+    }
+}
+
+checked! {
     /// A validator's BLS public key: `0x` and 96 hexadecimal digits; kept in lower case. `0x` may be left out when it is read.
     PublicKey, "public key", "96 hexadecimal digits with or without 0x before them", |text| {
         let digits = text.strip_prefix("0x").unwrap_or(&text).to_ascii_lowercase();
@@ -177,7 +186,7 @@ checked! {
     }
 }
 
-shown! { StackId PublicKey Region Network HostName KeyArn TableArn DatabaseName Sha384Hex Sha256Hex Nonce }
+shown! { StackId TableId PublicKey Region Network HostName KeyArn TableArn DatabaseName Sha384Hex Sha256Hex Nonce }
 
 /// Longest nonce in bytes. 32 are enough for freshness; 64 leave room for a SHA-512.
 pub const MAX_NONCE_BYTES: usize = 64;

@@ -23,6 +23,7 @@
 //! - No text of an error repeats a value of the message but names of fields and operations, cut short.
 //!
 //! Source: "Guidance for Secure Blockchain Validation Using AWS Nitro Enclaves" for `init_state` and `init`; the rest is ours.
+#![forbid(unsafe_code)]
 
 pub mod answer;
 pub mod artefact;
@@ -36,7 +37,7 @@ pub mod request;
 pub mod status;
 pub mod text;
 
-use crate::vsock::{CONTROL_PORT, MAX_MESSAGE_BYTES, SERVICE_PORT};
+use abi::vsock::{CONTROL_PORT, MAX_MESSAGE_BYTES, SERVICE_PORT};
 
 /// Longest request, bytes: 16 MiB.
 pub const MAX_REQUEST_BYTES: usize = MAX_MESSAGE_BYTES;

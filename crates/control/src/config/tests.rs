@@ -13,7 +13,7 @@ fn written() -> Value {
         "network": "mainnet",
         "kms_key_arn": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "client_authentication": "known-clients",
-        "slashing_store": { "table_arn": "arn:aws:dynamodb:eu-west-1:111122223333:table/slashing", "kind": "dynamodb" },
+        "slashing_store": { "table_arn": "arn:aws:dynamodb:eu-west-1:111122223333:table/slashing", "table_id": "12345678-0000-4000-8000-00000000000B", "kind": "dynamodb" },
         "outbound": [
             { "vsock_port": 8002, "port": 443, "name": "sts.eu-west-1.amazonaws.com" },
             { "vsock_port": 8001, "port": 443, "name": "dynamodb.eu-west-1.amazonaws.com" },
@@ -28,7 +28,7 @@ const GOLDEN: &str = concat!(
     r#""kms_key_arn":"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab","network":"mainnet","#,
     r#""outbound":[{"name":"dynamodb.eu-west-1.amazonaws.com","port":443,"vsock_port":8001},"#,
     r#"{"name":"sts.eu-west-1.amazonaws.com","port":443,"vsock_port":8002}],"region":"eu-central-1","schema":1,"#,
-    r#""slashing_store":{"kind":"dynamodb","table_arn":"arn:aws:dynamodb:eu-west-1:111122223333:table/slashing"},"#,
+    r#""slashing_store":{"kind":"dynamodb","table_arn":"arn:aws:dynamodb:eu-west-1:111122223333:table/slashing","table_id":"12345678-0000-4000-8000-00000000000b"},"#,
     r#""stacks":["00000000-0000-4000-8000-000000000001","ffffffff-0000-4000-8000-00000000000a"]}"#
 );
 

@@ -11,7 +11,8 @@
 //!  "outbound":[{"name":"dynamodb.eu-central-1.amazonaws.com","port":443,"vsock_port":8001}],
 //!  "region":"eu-central-1",
 //!  "schema":1,
-//!  "slashing_store":{"kind":"dynamodb","table_arn":"arn:aws:dynamodb:eu-central-1:111122223333:table/…"},
+//!  "slashing_store":{"kind":"dynamodb","table_arn":"arn:aws:dynamodb:eu-central-1:111122223333:table/…",
+//!                    "table_id":"12345678-0000-4000-8000-00000000000b"},
 //!  "stacks":["0f9e8d7c-0000-4000-8000-00000000000a"]}
 //! ```
 //! Every field must be given; only `outbound` may be empty. Lists have no order of their own: they are kept
@@ -23,8 +24,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{CanonicalError, MAX_NUMBER, canonical};
-use super::text::{DatabaseName, HostName, KeyArn, Network, Region, StackId, TableArn};
-use crate::vsock::{BOOT_REPORT_PORT, HEARTBEAT_PORT, KMS_PROXY_PORT, LOG_PORT};
+use super::text::{DatabaseName, HostName, KeyArn, Network, Region, StackId, TableArn, TableId};
+use abi::vsock::{BOOT_REPORT_PORT, HEARTBEAT_PORT, KMS_PROXY_PORT, LOG_PORT};
 
 /// The layout that this version reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -87,8 +88,11 @@ pub enum ClientAuthentication {
 pub enum SlashingStore {
     /// A DynamoDB table (native signer).
     Dynamodb {
-        /// Its full ARN; it is identified by that before it is used.
+        /// Its full ARN.
         table_arn: TableArn,
+        /// Its `TableId`. The signer compares both before it uses the table: one that was restored or made anew under the
+        /// same ARN is refused.
+        table_id: TableId,
     },
     /// A PostgreSQL database, over TLS that ends in the enclave.
     Postgresql {
@@ -313,7 +317,7 @@ fn check_tunnels(tunnels: &[Tunnel]) -> Result<(), ConfigError> {
 fn check_store(raw: &RawConfig) -> Result<(), ConfigError> {
     let (name, port) = match &raw.slashing_store {
         SlashingStore::Memory {} => return Ok(()),
-        SlashingStore::Dynamodb { table_arn } => (dynamodb_host(table_arn), 443),
+        SlashingStore::Dynamodb { table_arn, .. } => (dynamodb_host(table_arn), 443),
         SlashingStore::Postgresql { port: 0, .. } => {
             return Err(ConfigError::Port {
                 field: "slashing_store",

@@ -13,7 +13,7 @@ use super::artefact::Kind;
 /// How the enclave is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// The stage that PID 1 is in, a name of [`crate::boot::Stage`].
+    /// The stage that PID 1 is in, a name of [`abi::boot::Stage`].
     pub stage: String,
     /// Milliseconds since the kernel started.
     pub uptime_ms: u64,
@@ -62,7 +62,7 @@ pub struct Status {
 /// A stage of the boot that was passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passed {
-    /// A name of [`crate::boot::Stage`].
+    /// A name of [`abi::boot::Stage`].
     pub stage: String,
     /// `ok`, or `skipped` when there was nothing to do.
     pub event: String,

@@ -1,4 +1,4 @@
-//! The log stream: the enclave connects to [`crate::vsock::LOG_PORT`] of the parent and writes records, one JSON object on a line each.
+//! The log stream: the enclave connects to [`abi::vsock::LOG_PORT`] of the parent and writes records, one JSON object on a line each.
 //!
 //! ```text
 //! {"uptime_ms":4200,"source":"agent","level":"info","event":"listening","fields":{"port":"5000"}}
@@ -18,7 +18,7 @@ pub const MAX_RECORD_BYTES: usize = 8192;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// PID 1; `event` and `fields` are those of [`crate::events`].
+    /// PID 1; `event` and `fields` are those of [`abi::events`].
     Init,
     /// The agent.
     Agent,
