@@ -145,7 +145,7 @@ impl Config {
         }
         let metrics = metrics(values).map_err(usage)?;
         let http = http(values).map_err(usage)?;
-        let network = network(values);
+        let network = NetworkChoice::of(values);
         let slashing = Slashing::new(level, values).map_err(usage)?;
         let keys = keys(values).map_err(usage)?;
         commit_boost(values).map_err(usage)?;
@@ -225,6 +225,14 @@ fn metrics(values: &Values) -> Result<Option<Metrics>, String> {
         categories,
     };
     Ok(values.flag("--metrics-enabled").then_some(metrics))
+}
+
+impl NetworkChoice {
+    /// What the options say.
+    #[must_use]
+    pub fn of(values: &Values) -> Self {
+        network(values)
+    }
 }
 
 fn network(values: &Values) -> NetworkChoice {

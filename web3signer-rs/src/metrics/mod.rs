@@ -13,11 +13,13 @@ use std::time::Duration;
 use summary::Summary;
 pub use text::render;
 
+use crate::log::Log;
 use crate::slashing::observe::{Observer, Operation, Outcome};
 
 /// All counters of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
+    log: Log,
     /// Sign requests that could not be read.
     pub malformed: AtomicU64,
     /// Sign requests for keys that are not there.
@@ -51,6 +53,25 @@ pub struct Pool {
     pub busy: AtomicI64,
 }
 
+impl Metrics {
+    /// All at zero. What a store does on its own goes to the log.
+    #[must_use]
+    pub fn new(log: Log) -> Self {
+        Self {
+            log,
+            malformed: AtomicU64::default(),
+            missing_identifier: AtomicU64::default(),
+            signing: Summary::default(),
+            signers_loaded: AtomicI64::default(),
+            permitted: AtomicU64::default(),
+            prevented: AtomicU64::default(),
+            block_decisions: Summary::default(),
+            attestation_decisions: Summary::default(),
+            pool: Pool::default(),
+        }
+    }
+}
+
 /// One more.
 pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
@@ -69,5 +90,7 @@ impl Observer for Metrics {
         }
     }
 
-    fn noted(&self, _: &str) {}
+    fn noted(&self, text: &str) {
+        self.log.info(text);
+    }
 }

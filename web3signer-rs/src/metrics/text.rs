@@ -184,13 +184,16 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::Fixed;
+    use crate::log::Log;
 
     #[test]
     fn the_page_has_upstreams_names_and_only_the_groups_asked_for() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new(Log::silent(Arc::new(Fixed(0))));
         metrics.signing.note(Duration::from_millis(500));
         let all = ["HTTP", "SIGNING", "ETH2_SLASHING_PROTECTION", "PROCESS", "JVM"].map(str::to_owned);
         let page = render(&metrics, &Process::read(), &all, "v1");

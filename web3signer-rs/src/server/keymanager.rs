@@ -12,7 +12,7 @@ use super::respond::{Answer, failure, json};
 use crate::app::{App, causes, tell};
 use crate::client_keys::Allowed;
 use crate::keys::{DeleteOutcome, ImportOutcome, Opened, PendingImport};
-use crate::slashing::Leaving;
+use crate::slashing::{ImportBy, Leaving};
 use crate::slashing::interchange::Interchange;
 use crate::slashing::key::ValidatorKey;
 
@@ -101,7 +101,7 @@ pub async fn import(app: &Arc<App>, body: &[u8]) -> Answer {
     };
     let names: Vec<ValidatorKey> = steps.iter().filter_map(pending_name).collect();
     if let Some(interchange) = interchange.filter(|_| !names.is_empty()) {
-        match app.signer.protection.import(&interchange.only(&names)).await {
+        match app.signer.protection.import(&interchange.only(&names), ImportBy::KeyManager).await {
             Ok(report) => {
                 for (key, why) in report.skipped {
                     app.log.warn(format_args!("slashing data of {key} not imported: {why}"));
