@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use keystore::{PublicKey, SecretKey, Signature};
 use serde_json::Value;
 use web3signer_rs::consensus::{CannotSign, Fork, Network, Resolved, SignRequest};
 use web3signer_rs::duty::Duty;
@@ -29,6 +30,13 @@ struct Case {
     network: Network,
     request: Value,
     expected: Value,
+    public_key: Option<PublicKey>,
+    private_key: Option<SecretKey>,
+}
+
+fn secret_key(hex: &str) -> SecretKey {
+    let bytes = hex::decode(hex.strip_prefix("0x").unwrap()).unwrap();
+    SecretKey::from_bytes(&bytes.try_into().unwrap()).unwrap()
 }
 
 fn cases() -> Vec<Case> {
@@ -47,6 +55,8 @@ fn cases() -> Vec<Case> {
                 network: network.with_fork_epochs(epochs).unwrap(),
                 request: case["request"].clone(),
                 expected: case["expected"].clone(),
+                public_key: case["public_key"].as_str().map(|key| key.parse().unwrap()),
+                private_key: case["private_key"].as_str().map(secret_key),
             });
         }
     }
@@ -173,4 +183,33 @@ fn slashing_protection_hears_of_blocks_and_attestations_only() {
             );
         }
     }
+}
+
+#[test]
+fn the_signature_over_the_signing_root_is_the_expected_one() {
+    let (mut signed, mut verified) = (0_usize, 0_usize);
+    for case in cases() {
+        let Some(public_key) = &case.public_key else {
+            continue;
+        };
+        let root = resolve(&case.request, &case.network).unwrap().signing_root;
+        let expected = case.expected["signature"].as_str().unwrap();
+        let bytes: [u8; 96] = hex::decode(&expected[2..]).unwrap().try_into().unwrap();
+        if let Some(private_key) = &case.private_key {
+            assert_eq!(private_key.sign(&root).to_bytes(), bytes, "{}", case.name);
+            signed += 1;
+        } else {
+            assert!(
+                Signature::from_bytes(&bytes).unwrap().verify(&root, public_key),
+                "{}",
+                case.name
+            );
+            verified += 1;
+        }
+    }
+    assert_eq!(
+        (signed, verified),
+        (123, 1),
+        "every shared case; one comes without its private key"
+    );
 }

@@ -233,7 +233,9 @@ impl Network {
     }
 
     fn checked(self) -> Result<Self, NetworkError> {
-        if let [epoch @ 1.., ..] = self.fork_epochs {
+        if let [epoch, ..] = self.fork_epochs
+            && epoch != 0
+        {
             return Err(NetworkError::Genesis {
                 network: self.name,
                 epoch,
