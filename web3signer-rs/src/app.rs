@@ -103,14 +103,19 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// [`LoadError::ClientKeys`].
 pub fn read_client_keys(path: Option<&Path>) -> Result<ClientKeys, LoadError> {
-    let Some(path) = path else { return Ok(ClientKeys::Everyone) };
+    let Some(path) = path else {
+        return Ok(ClientKeys::Everyone);
+    };
     let wrong = |why: String| LoadError::ClientKeys {
         path: path.to_owned(),
         why,
     };
     let size = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
     if size > u64::try_from(client_keys::FILE_LIMIT).unwrap_or(u64::MAX) {
-        return Err(wrong(format!("it has {size} bytes; at most {} are read", client_keys::FILE_LIMIT)));
+        return Err(wrong(format!(
+            "it has {size} bytes; at most {} are read",
+            client_keys::FILE_LIMIT
+        )));
     }
     let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
     ClientKeys::parse(&bytes).map_err(|e| wrong(e.to_string()))
@@ -127,12 +132,15 @@ pub fn load_keys(
     runtime: &tokio::runtime::Handle,
 ) -> Result<LoadReport, LoadError> {
     let progress = ProgressLog::new(log.clone());
-    let report = keys.load(&|now| progress.show(now), |changes: &Changes| -> Result<(), StoreError> {
-        let added: Vec<ValidatorKey> = changes.added.iter().map(name).collect();
-        let registration = runtime.block_on(protection.register(&added))?;
-        tell(log, &registration);
-        Ok(())
-    })?;
+    let report = keys.load(
+        &|now| progress.show(now),
+        |changes: &Changes| -> Result<(), StoreError> {
+            let added: Vec<ValidatorKey> = changes.added.iter().map(name).collect();
+            let registration = runtime.block_on(protection.register(&added))?;
+            tell(log, &registration);
+            Ok(())
+        },
+    )?;
     for problem in &report.problems {
         log.error(format_args!("key not loaded: {problem}"));
     }
@@ -142,7 +150,11 @@ pub fn load_keys(
     let gone: Vec<ValidatorKey> = report.changes.removed.iter().map(name).collect();
     if !gone.is_empty() {
         if let Err(error) = runtime.block_on(protection.disable(&gone, Leaving::Reloaded)) {
-            log.error(format_args!("{} keys are gone, but slashing protection could not note it: {}", gone.len(), causes(&error)));
+            log.error(format_args!(
+                "{} keys are gone, but slashing protection could not note it: {}",
+                gone.len(),
+                causes(&error)
+            ));
         }
     }
     log.info(format_args!(
@@ -168,7 +180,9 @@ pub fn tell(log: &Log, registration: &Registration) {
         log.warn(format_args!("slashing protection has no record of {key}: it will sign no block and no attestation until its history is imported"));
     }
     for key in &registration.disabled {
-        log.warn(format_args!("slashing protection has {key} disabled: it will sign no block and no attestation"));
+        log.warn(format_args!(
+            "slashing protection has {key} disabled: it will sign no block and no attestation"
+        ));
     }
 }
 
@@ -196,7 +210,8 @@ impl ProgressLog {
         let tenth = now.done * 10 / now.total;
         let before = self.tenth.fetch_max(tenth, std::sync::atomic::Ordering::Relaxed);
         if tenth > before {
-            self.log.info(format_args!("loading keys: {} of {}", now.done, now.total));
+            self.log
+                .info(format_args!("loading keys: {} of {}", now.done, now.total));
         }
     }
 }
@@ -235,7 +250,9 @@ impl App {
             Ok(Ok(ending)) => ending,
             Ok(Err(_)) => Ending::Failed("the loading thread failed".to_owned()),
             // The thread cannot be stopped; what it loads counts when it is done.
-            Err(_) => Ending::Failed("it takes longer than --reload-timeout and goes on in the background".to_owned()),
+            Err(_) => Ending::Failed(
+                "it takes longer than --reload-timeout and goes on in the background".to_owned(),
+            ),
         }
     }
 
@@ -263,7 +280,10 @@ impl App {
     /// Tells the metrics how many keys there are.
     pub fn count_keys(&self) {
         let count = i64::try_from(self.signer.keys.snapshot().len()).unwrap_or(i64::MAX);
-        self.signer.metrics.signers_loaded.store(count, std::sync::atomic::Ordering::Relaxed);
+        self.signer
+            .metrics
+            .signers_loaded
+            .store(count, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Reads TLS files and the map of clients again. Either both are replaced or none.
@@ -281,11 +301,17 @@ impl App {
 /// One line about who may connect.
 #[must_use]
 pub fn who_may_connect(tls: Option<&Tls>, loaded: Option<&TlsServer>) -> String {
-    let known = loaded.and_then(|tls| tls.verifier.as_ref()).map_or(0, |verifier| verifier.known_len());
+    let known = loaded
+        .and_then(|tls| tls.verifier.as_ref())
+        .map_or(0, |verifier| verifier.known_len());
     match tls.map(|tls| &tls.clients) {
         None => "plain HTTP: anyone who reaches the port can ask for signatures".to_owned(),
-        Some(Clients::Any) => "TLS without client certificates: anyone who reaches the port can ask for signatures".to_owned(),
-        Some(Clients::Known { ca_file: None, .. }) => format!("TLS with client certificates: {known} known clients"),
+        Some(Clients::Any) => {
+            "TLS without client certificates: anyone who reaches the port can ask for signatures".to_owned()
+        }
+        Some(Clients::Known { ca_file: None, .. }) => {
+            format!("TLS with client certificates: {known} known clients")
+        }
         Some(Clients::Known { ca_file: Some(_), .. }) => {
             format!("TLS with client certificates: {known} known clients, and those of the client CA file")
         }

@@ -98,7 +98,11 @@ impl<'de> Visitor<'de> for AllowedVisitor {
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Allowed, E> {
-        if word == "all" { Ok(Allowed::All) } else { Err(E::custom("expected the word all, or a list of public keys")) }
+        if word == "all" {
+            Ok(Allowed::All)
+        } else {
+            Err(E::custom("expected the word all, or a list of public keys"))
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Allowed, A::Error> {
@@ -123,8 +127,12 @@ impl<'de> Deserialize<'de> for KeyText {
         // As text, so that YAML does not read 0x8349 as a number.
         let text = String::deserialize(deserializer)?;
         let mut key = [0; 48];
-        hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut key)
-            .map_err(|_| de::Error::custom(format!("'{}' is not a public key (96 hex digits)", text.escape_debug())))?;
+        hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut key).map_err(|_| {
+            de::Error::custom(format!(
+                "'{}' is not a public key (96 hex digits)",
+                text.escape_debug()
+            ))
+        })?;
         Ok(Self(key))
     }
 }
@@ -186,7 +194,10 @@ mod tests {
     }
 
     fn yaml(keys: &str) -> String {
-        format!("clients:\n- common_name: a\n  fingerprint: {}\n  keys: {keys}\n", "01".repeat(32))
+        format!(
+            "clients:\n- common_name: a\n  fingerprint: {}\n  keys: {keys}\n",
+            "01".repeat(32)
+        )
     }
 
     #[test]
@@ -230,7 +241,9 @@ mod tests {
     fn ten_thousand_keys_fit() {
         let keys: Vec<String> = (0..10_000).map(|n| format!("\"0x{n:096x}\"")).collect();
         let map = ClientKeys::parse(yaml(&format!("[{}]", keys.join(","))).as_bytes()).unwrap();
-        let Allowed::Keys(found) = map.of(Some(&client("a", 1))) else { panic!("not a list") };
+        let Allowed::Keys(found) = map.of(Some(&client("a", 1))) else {
+            panic!("not a list")
+        };
         assert_eq!(found.len(), 10_000);
     }
 }

@@ -35,7 +35,10 @@ impl Pool {
     ///
     /// # Errors
     /// [`PoolError`].
-    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
         let pool = &self.metrics.pool;
         count(&pool.submitted);
         let asked = Instant::now();

@@ -15,7 +15,9 @@ impl PortsFile {
     /// What the system says.
     pub fn write(folder: &Path, http: u16, metrics: Option<u16>) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let mut text = format!("#This file contains the ports used by the running instance of Web3Signer. This file will be deleted after the node is shutdown.\nhttp-port={http}\n");
+        let mut text = format!(
+            "#This file contains the ports used by the running instance of Web3Signer. This file will be deleted after the node is shutdown.\nhttp-port={http}\n"
+        );
         if let Some(metrics) = metrics {
             text.push_str(&format!("metrics-port={metrics}\n"));
         }

@@ -44,7 +44,9 @@ pub async fn open(
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 ) -> Result<Protection, ProtectError> {
-    let Some(slashing) = slashing else { return Ok(Protection::off(observer)) };
+    let Some(slashing) = slashing else {
+        return Ok(Protection::off(observer));
+    };
     let wrong = |why: String| ProtectError {
         store: slashing.store.name(),
         why,
@@ -54,7 +56,11 @@ pub async fn open(
         interval: slashing.health.interval,
     };
     match &slashing.store {
-        Store::Postgres { url, username, password } => {
+        Store::Postgres {
+            url,
+            username,
+            password,
+        } => {
             let url: JdbcUrl = url.parse().map_err(|e| wrong(causes(&e)))?;
             let config = PostgresConfig {
                 url,
@@ -75,7 +81,10 @@ pub async fn open(
             ca_file,
         } => {
             let root = network.genesis_validators_root().ok_or_else(|| {
-                wrong(format!("the genesis validators root of network {} is not known here", network.name()))
+                wrong(format!(
+                    "the genesis validators root of network {} is not known here",
+                    network.name()
+                ))
             })?;
             let config = DynamoDbConfig {
                 table: table_arn.parse().map_err(|e| wrong(causes(&e)))?,
@@ -91,7 +100,10 @@ pub async fn open(
         }
         Store::Memory { journal } => {
             let chain = genesis::chain(network).ok_or_else(|| {
-                wrong(format!("the genesis time of network {} is not known here; use another store", network.name()))
+                wrong(format!(
+                    "the genesis time of network {} is not known here; use another store",
+                    network.name()
+                ))
             })?;
             let config = MemoryConfig {
                 journal: journal.clone(),

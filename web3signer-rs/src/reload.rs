@@ -119,7 +119,10 @@ mod tests {
         assert_eq!(json(&reloads), r#"{"status":"idle"}"#);
         assert!(reloads.begin());
         assert!(!reloads.begin());
-        assert_eq!(json(&reloads), r#"{"status":"running","lastOperationTime":"1970-01-01T00:00:00.000Z"}"#);
+        assert_eq!(
+            json(&reloads),
+            r#"{"status":"running","lastOperationTime":"1970-01-01T00:00:00.000Z"}"#
+        );
         reloads.end(Ending::WithErrors(3));
         assert_eq!(
             json(&reloads),

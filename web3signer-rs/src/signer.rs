@@ -86,9 +86,18 @@ impl Signer {
     ///
     /// # Errors
     /// See [`SignFault`].
-    pub async fn sign(&self, allowed: &Allowed, identifier: &str, body: &[u8]) -> Result<Signature, SignFault> {
+    pub async fn sign(
+        &self,
+        allowed: &Allowed,
+        identifier: &str,
+        body: &[u8],
+    ) -> Result<Signature, SignFault> {
         let parse = || SignRequest::parse(body);
-        let request = if body.len() > PARSE_HERE { tokio::task::block_in_place(parse) } else { parse() };
+        let request = if body.len() > PARSE_HERE {
+            tokio::task::block_in_place(parse)
+        } else {
+            parse()
+        };
         let request = request.inspect_err(|_| count(&self.metrics.malformed))?;
         let resolved = if body.len() > PARSE_HERE {
             tokio::task::block_in_place(|| request.resolve(&self.network))

@@ -73,9 +73,16 @@ pub fn run(mut outside: Outside<'_>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log = Log::new(config.log.least, Arc::clone(&outside.clock), Arc::clone(&outside.stdout));
+    let log = Log::new(
+        config.log.least,
+        Arc::clone(&outside.clock),
+        Arc::clone(&outside.stdout),
+    );
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build();
     let outcome = match runtime {
         Err(error) => Err(format!("no threads: {error}")),
         Ok(runtime) => {
@@ -89,7 +96,10 @@ pub fn run(mut outside: Outside<'_>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            print_error(&mut outside, &format!("Failed to initialize Web3Signer\nCause: {why}\n"));
+            print_error(
+                &mut outside,
+                &format!("Failed to initialize Web3Signer\nCause: {why}\n"),
+            );
             ExitCode::FAILURE
         }
     }
@@ -118,7 +128,14 @@ fn prepare(outside: &Outside<'_>) -> Result<Prepared, UsageError> {
 /// An unknown name, a file that is no configuration, forks out of order: a parameter error, as upstream.
 pub fn network(level: Level, choice: &NetworkChoice) -> Result<Network, UsageError> {
     let wrong = |error: &dyn std::error::Error| {
-        UsageError::new(level, format!("Failed to load network {} due to {}", choice.name, crate::app::causes(error)))
+        UsageError::new(
+            level,
+            format!(
+                "Failed to load network {} due to {}",
+                choice.name,
+                crate::app::causes(error)
+            ),
+        )
     };
     let network = Network::from_option(&choice.name).map_err(|e| wrong(&e))?;
     let epochs = choice
@@ -130,7 +147,11 @@ pub fn network(level: Level, choice: &NetworkChoice) -> Result<Network, UsageErr
 
 fn print(stdout: &Arc<Mutex<dyn Write + Send>>, text: &str) {
     let mut stdout = stdout.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+    if stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .is_err()
+    {
         // Nobody listens.
     }
 }
@@ -158,7 +179,11 @@ async fn work(
     if level != Level::Eth2 {
         return commands::run(level, values, &protection, log).await;
     }
-    log.info(format_args!("starting {} for network {}", cli::VERSION, network.name()));
+    log.info(format_args!(
+        "starting {} for network {}",
+        cli::VERSION,
+        network.name()
+    ));
     for note in &config.notes {
         log.warn(note);
     }
@@ -168,7 +193,9 @@ async fn work(
         log.warn(protection.describe());
     }
     raise_descriptors(log);
-    let app = open(config, network, protection, metrics, log, &clock, threads).await.map_err(|e| e.to_string())?;
+    let app = open(config, network, protection, metrics, log, &clock, threads)
+        .await
+        .map_err(|e| e.to_string())?;
     serve(app, config, log, clock).await
 }
 
@@ -185,7 +212,10 @@ async fn open(
     let tls = config.tls.as_ref().map(TlsServer::load).transpose()?;
     let client_keys = read_client_keys(config.client_keys.as_deref())?;
     log.info(who_may_connect(config.tls.as_ref(), tls.as_ref()));
-    let (keys, protection) = (Arc::new(Keys::new(settings(config, threads))), Arc::new(protection));
+    let (keys, protection) = (
+        Arc::new(Keys::new(settings(config, threads))),
+        Arc::new(protection),
+    );
     let loading = {
         let (keys, protection, log) = (Arc::clone(&keys), Arc::clone(&protection), log.clone());
         let runtime = tokio::runtime::Handle::current();
@@ -224,14 +254,24 @@ async fn open(
 async fn serve(app: Arc<App>, config: &Config, log: &Log, clock: Arc<dyn Clock>) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
     let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
-    let (listener, address) = listen::listen(&config.http.host, config.http.port).await.map_err(|e| e.to_string())?;
+    let (listener, address) = listen::listen(&config.http.host, config.http.port)
+        .await
+        .map_err(|e| e.to_string())?;
     let mut metrics_port = None;
     if let Some(metrics) = &config.metrics {
-        let (listener, address) = listen::listen(&metrics.host, metrics.port).await.map_err(|e| e.to_string())?;
+        let (listener, address) = listen::listen(&metrics.host, metrics.port)
+            .await
+            .map_err(|e| e.to_string())?;
         metrics_port = Some(address.port());
         log.info(format_args!("metrics on {address}"));
         let counters = Arc::clone(&app.signer.metrics);
-        tokio::spawn(metrics_page::run(listener, metrics.clone(), counters, cli::VERSION, stopped.clone()));
+        tokio::spawn(metrics_page::run(
+            listener,
+            metrics.clone(),
+            counters,
+            cli::VERSION,
+            stopped.clone(),
+        ));
     }
     let maintained = Arc::clone(&app.signer.protection);
     let maintenance = tokio::spawn(async move { maintained.maintain().await });
@@ -318,9 +358,18 @@ pub fn settings(config: &Config, threads: usize) -> Settings {
             path: keys.config_path.clone(),
             max_file_bytes: keys.max_file_size,
         },
-        bulk: keys.keystores_path.clone().map(|keystores| Bulk { keystores, passwords }),
-        import: if stored { ImportStorage::ConfigFolder } else { ImportStorage::MemoryOnly },
-        effort: Effort::with_threads(std::num::NonZero::new(threads).unwrap_or(std::num::NonZero::<usize>::MIN)),
+        bulk: keys
+            .keystores_path
+            .clone()
+            .map(|keystores| Bulk { keystores, passwords }),
+        import: if stored {
+            ImportStorage::ConfigFolder
+        } else {
+            ImportStorage::MemoryOnly
+        },
+        effort: Effort::with_threads(
+            std::num::NonZero::new(threads).unwrap_or(std::num::NonZero::<usize>::MIN),
+        ),
     }
 }
 

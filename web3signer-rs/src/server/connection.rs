@@ -50,26 +50,49 @@ pub struct Shared {
 
 impl Shared {
     /// Takes a client's handshake. `None`: it is not welcome, or not in time; the log says which.
-    pub async fn handshake(&self, socket: TcpStream, tls: &TlsServer, address: std::net::SocketAddr) -> Option<TlsStream<TcpStream>> {
+    pub async fn handshake(
+        &self,
+        socket: TcpStream,
+        tls: &TlsServer,
+        address: std::net::SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
         match tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
-                self.app.log.info(format_args!("TLS handshake with {address} failed: {error}"));
+                self.app
+                    .log
+                    .info(format_args!("TLS handshake with {address} failed: {error}"));
                 None
             }
             Err(_) => {
-                self.app.log.info(format_args!("TLS handshake with {address} took too long"));
+                self.app
+                    .log
+                    .info(format_args!("TLS handshake with {address} took too long"));
                 None
             }
         }
     }
 
     /// Serves a TLS connection until it ends, the server stops, or a reload takes the client off the list.
-    pub async fn serve_tls(&self, stream: TlsStream<TcpStream>, address: std::net::SocketAddr, mut tls: watch::Receiver<TlsServer>) {
-        let chain: Vec<CertificateDer<'static>> =
-            stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
-        let client = chain.first().and_then(|certificate| ClientName::of(certificate).ok()).map(Arc::new);
+    pub async fn serve_tls(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: std::net::SocketAddr,
+        mut tls: watch::Receiver<TlsServer>,
+    ) {
+        let chain: Vec<CertificateDer<'static>> = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|c| c.clone().into_owned())
+            .collect();
+        let client = chain
+            .first()
+            .and_then(|certificate| ClientName::of(certificate).ok())
+            .map(Arc::new);
         let peer = Peer { address, client };
         let unwelcome = async {
             while self.is_welcome(&tls.borrow_and_update().clone(), &chain) {
@@ -77,19 +100,26 @@ impl Shared {
                     std::future::pending::<()>().await;
                 }
             }
-            self.app.log.info(format_args!("connection of {address} ends: the client is not welcome any more"));
+            self.app.log.info(format_args!(
+                "connection of {address} ends: the client is not welcome any more"
+            ));
         };
         self.serve(stream, peer, unwelcome).await;
     }
 
     /// Serves a plain connection.
     pub async fn serve_plain(&self, stream: TcpStream, address: std::net::SocketAddr) {
-        let peer = Peer { address, client: None };
+        let peer = Peer {
+            address,
+            client: None,
+        };
         self.serve(stream, peer, std::future::pending()).await;
     }
 
     fn is_welcome(&self, tls: &TlsServer, chain: &[CertificateDer<'static>]) -> bool {
-        let Some(verifier) = &tls.verifier else { return true };
+        let Some(verifier) = &tls.verifier else {
+            return true;
+        };
         let now = UnixTime::since_unix_epoch(Duration::from_millis(self.clock.now()));
         match chain.split_first() {
             Some((certificate, intermediates)) => verifier.welcome(certificate, intermediates, now).is_ok(),
@@ -129,7 +159,9 @@ impl Shared {
 
     fn ended(&self, peer: &Peer, ended: Result<(), hyper::Error>) {
         if let Err(error) = ended {
-            self.app.log.debug(format_args!("connection of {} ended: {error}", peer.address));
+            self.app
+                .log
+                .debug(format_args!("connection of {} ended: {error}", peer.address));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 use http::{HeaderMap, StatusCode};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::accept::{admits, wants_json};
@@ -27,7 +28,10 @@ pub fn upcheck(headers: &HeaderMap) -> Answer {
 #[must_use]
 pub fn public_keys(app: &App, allowed: &Allowed, headers: &HeaderMap) -> Answer {
     if !admits(headers, "application", "json") {
-        return failure(StatusCode::NOT_ACCEPTABLE, "this endpoint answers application/json");
+        return failure(
+            StatusCode::NOT_ACCEPTABLE,
+            "this endpoint answers application/json",
+        );
     }
     let snapshot = app.signer.keys.snapshot();
     let names: Vec<String> = snapshot
@@ -44,12 +48,23 @@ struct Signed<'a> {
 }
 
 /// `POST /api/v1/eth2/sign/{identifier}`.
-pub async fn sign(app: &App, allowed: &Allowed, identifier: &str, headers: &HeaderMap, body: &[u8]) -> Answer {
+pub async fn sign(
+    app: &App,
+    allowed: &Allowed,
+    identifier: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Answer {
     match app.signer.sign(allowed, identifier, body).await {
         Ok(signature) => {
             let signature = format!("0x{}", hex::encode(signature.to_bytes()));
             if wants_json(headers) {
-                json(StatusCode::OK, &Signed { signature: &signature })
+                json(
+                    StatusCode::OK,
+                    &Signed {
+                        signature: &signature,
+                    },
+                )
             } else {
                 text(StatusCode::OK, signature)
             }
@@ -128,7 +143,11 @@ pub fn healthcheck(app: &App) -> Answer {
     let snapshot = app.signer.keys.snapshot();
     let counts = snapshot.counts();
     let mut sources = vec![Check::of_source("config-files-loading", counts.config)];
-    sources.extend(counts.bulk.map(|bulk| Check::of_source("keystores-bulk-loading", bulk)));
+    sources.extend(
+        counts
+            .bulk
+            .map(|bulk| Check::of_source("keystores-bulk-loading", bulk)),
+    );
     let keys_up = sources.iter().all(|check| check.status == state(true));
     let mut checks = vec![
         Check::new("default-check", true),
@@ -138,10 +157,17 @@ pub fn healthcheck(app: &App) -> Answer {
         },
     ];
     if app.signer.protection.is_on() {
-        checks.push(Check::new("slashing-protection-db-health-check", app.signer.protection.is_healthy()));
+        checks.push(Check::new(
+            "slashing-protection-db-health-check",
+            app.signer.protection.is_healthy(),
+        ));
     }
     let up = checks.iter().all(|check| check.status == state(true));
-    let status = if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if up {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let health = Health {
         status: state(up),
         checks,
@@ -160,11 +186,24 @@ struct Word<'a> {
 #[must_use]
 pub fn reload(app: &Arc<App>) -> Answer {
     if app.start_reload() {
-        let message = "Reload operation accepted and is running in the background. Use GET /reload to check status.";
-        json(StatusCode::ACCEPTED, &Word { status: "accepted", message })
+        let message =
+            "Reload operation accepted and is running in the background. Use GET /reload to check status.";
+        json(
+            StatusCode::ACCEPTED,
+            &Word {
+                status: "accepted",
+                message,
+            },
+        )
     } else {
         let message = "A reload operation is already in progress. Please try again later.";
-        json(StatusCode::CONFLICT, &Word { status: "error", message })
+        json(
+            StatusCode::CONFLICT,
+            &Word {
+                status: "error",
+                message,
+            },
+        )
     }
 }
 
@@ -194,7 +233,10 @@ pub async fn high_watermark(app: &App) -> Answer {
         }
         Err(error) => {
             app.log.error(causes(&error));
-            failure(StatusCode::INTERNAL_SERVER_ERROR, "slashing protection does not answer")
+            failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "slashing protection does not answer",
+            )
         }
     }
 }
@@ -208,20 +250,13 @@ struct Proof {
     #[serde(rename = "platform")]
     _platform: String,
     #[serde(rename = "timestamp")]
-    _timestamp: Timestamp,
+    _timestamp: IgnoredAny,
 }
 
 #[derive(Deserialize)]
 enum ProofKind {
     #[serde(rename = "PROOF_OF_VALIDATION")]
     Validation,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Timestamp {
-    Text(String),
-    Number(u64),
 }
 
 #[derive(Serialize)]
@@ -235,7 +270,10 @@ struct SignedProof {
 /// The bytes are a JSON object, and a signing root is 32 bytes: nothing that is signed here is a duty.
 pub async fn extension_sign(app: &App, allowed: &Allowed, identifier: &str, body: &[u8]) -> Answer {
     match serde_json::from_slice::<Proof>(body) {
-        Ok(Proof { kind: ProofKind::Validation, .. }) if body.len() != 32 => {}
+        Ok(Proof {
+            kind: ProofKind::Validation,
+            ..
+        }) if body.len() != 32 => {}
         Ok(_) => return failure(StatusCode::BAD_REQUEST, "a body of 32 bytes is not signed"),
         Err(error) => return failure(StatusCode::BAD_REQUEST, &error.to_string()),
     }

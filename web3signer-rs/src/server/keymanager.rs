@@ -12,9 +12,9 @@ use super::respond::{Answer, failure, json};
 use crate::app::{App, causes, tell};
 use crate::client_keys::Allowed;
 use crate::keys::{DeleteOutcome, ImportOutcome, Opened, PendingImport};
-use crate::slashing::{ImportBy, Leaving};
 use crate::slashing::interchange::Interchange;
 use crate::slashing::key::ValidatorKey;
+use crate::slashing::{ImportBy, Leaving};
 
 #[derive(Serialize)]
 struct List<T> {
@@ -63,7 +63,10 @@ struct Outcome {
 
 impl Outcome {
     fn new(status: &'static str) -> Self {
-        Self { status, message: None }
+        Self {
+            status,
+            message: None,
+        }
     }
 
     fn error(message: String) -> Self {
@@ -83,12 +86,22 @@ enum Step {
 /// `POST /eth/v1/keystores`. The slashing data goes in before the keys can sign.
 pub async fn import(app: &Arc<App>, body: &[u8]) -> Answer {
     let Ok(import) = serde_json::from_slice::<Import>(body) else {
-        return failure(StatusCode::BAD_REQUEST, "expected keystores, passwords and slashing_protection");
+        return failure(
+            StatusCode::BAD_REQUEST,
+            "expected keystores, passwords and slashing_protection",
+        );
     };
     if import.keystores.len() != import.passwords.len() {
-        return failure(StatusCode::BAD_REQUEST, "there must be as many passwords as keystores");
+        return failure(
+            StatusCode::BAD_REQUEST,
+            "there must be as many passwords as keystores",
+        );
     }
-    let interchange = match import.slashing_protection.as_deref().filter(|text| !text.trim().is_empty()) {
+    let interchange = match import
+        .slashing_protection
+        .as_deref()
+        .filter(|text| !text.trim().is_empty())
+    {
         Some(text) if app.signer.protection.is_on() => match Interchange::parse(text) {
             Ok(interchange) => Some(interchange),
             Err(error) => return failure(StatusCode::BAD_REQUEST, &causes(&error)),
@@ -101,10 +114,16 @@ pub async fn import(app: &Arc<App>, body: &[u8]) -> Answer {
     };
     let names: Vec<ValidatorKey> = steps.iter().filter_map(pending_name).collect();
     if let Some(interchange) = interchange.filter(|_| !names.is_empty()) {
-        match app.signer.protection.import(&interchange.only(&names), ImportBy::KeyManager).await {
+        match app
+            .signer
+            .protection
+            .import(&interchange.only(&names), ImportBy::KeyManager)
+            .await
+        {
             Ok(report) => {
                 for (key, why) in report.skipped {
-                    app.log.warn(format_args!("slashing data of {key} not imported: {why}"));
+                    app.log
+                        .warn(format_args!("slashing data of {key} not imported: {why}"));
                 }
             }
             Err(error) => return failure(StatusCode::BAD_REQUEST, &causes(&error)),
@@ -127,17 +146,19 @@ fn open(app: &App, import: &Import) -> Vec<Step> {
     let mut seen = BTreeSet::new();
     let pairs = import.keystores.iter().zip(&import.passwords);
     pairs
-        .map(|(keystore, password)| match app.signer.keys.open_import(keystore.as_bytes(), password) {
-            Ok(Opened::Duplicate(_)) => Step::Done(Outcome::new("duplicate")),
-            Ok(Opened::Pending(pending)) => {
-                if seen.insert(*pending.public_key()) {
-                    Step::Pending(pending)
-                } else {
-                    Step::Done(Outcome::new("duplicate"))
+        .map(
+            |(keystore, password)| match app.signer.keys.open_import(keystore.as_bytes(), password) {
+                Ok(Opened::Duplicate(_)) => Step::Done(Outcome::new("duplicate")),
+                Ok(Opened::Pending(pending)) => {
+                    if seen.insert(*pending.public_key()) {
+                        Step::Pending(pending)
+                    } else {
+                        Step::Done(Outcome::new("duplicate"))
+                    }
                 }
-            }
-            Err(error) => Step::Done(Outcome::error(causes(&error))),
-        })
+                Err(error) => Step::Done(Outcome::error(causes(&error))),
+            },
+        )
         .collect()
 }
 
@@ -202,10 +223,18 @@ pub async fn delete(app: &Arc<App>, allowed: &Allowed, body: &[u8]) -> Answer {
     }
     let mut outcomes = Vec::with_capacity(names.len());
     for name in &names {
-        outcomes.push(if allowed.has(name.as_bytes()) { delete_one(app, *name).await } else { Outcome::new("not_found") });
+        outcomes.push(if allowed.has(name.as_bytes()) {
+            delete_one(app, *name).await
+        } else {
+            Outcome::new("not_found")
+        });
     }
     app.count_keys();
-    let visible: Vec<ValidatorKey> = names.iter().filter(|name| allowed.has(name.as_bytes())).copied().collect();
+    let visible: Vec<ValidatorKey> = names
+        .iter()
+        .filter(|name| allowed.has(name.as_bytes()))
+        .copied()
+        .collect();
     let (known, text) = match history(app, &visible).await {
         Ok(history) => history,
         Err(answer) => return answer,
@@ -223,7 +252,9 @@ pub async fn delete(app: &Arc<App>, allowed: &Allowed, body: &[u8]) -> Answer {
 }
 
 async fn delete_one(app: &Arc<App>, name: ValidatorKey) -> Outcome {
-    let Ok(key) = PublicKey::from_bytes(name.as_bytes()) else { return Outcome::new("not_found") };
+    let Ok(key) = PublicKey::from_bytes(name.as_bytes()) else {
+        return Outcome::new("not_found");
+    };
     let shared = Arc::clone(app);
     let deleted = tokio::task::spawn_blocking(move || shared.signer.keys.delete(&key)).await;
     match deleted {
@@ -252,7 +283,10 @@ async fn history(app: &App, names: &[ValidatorKey]) -> Result<(BTreeSet<Validato
         return Ok((BTreeSet::new(), Interchange::empty(root).to_text()));
     }
     match app.signer.protection.export(Some(names)).await {
-        Ok(interchange) => Ok((interchange.validators.keys().copied().collect(), interchange.to_text())),
+        Ok(interchange) => Ok((
+            interchange.validators.keys().copied().collect(),
+            interchange.to_text(),
+        )),
         Err(error) => {
             app.log.error(causes(&error));
             Err(failure(

@@ -68,7 +68,9 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>) {
             accepted = accept(&listener, &handshakes) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Some((socket, address, handshake)) = accepted else { break };
+        let Some((socket, address, handshake)) = accepted else {
+            break;
+        };
         let (shared, places) = (Arc::clone(&shared), Arc::clone(&places));
         tokio::spawn(async move { connection(&shared, places, socket, address, handshake).await });
     }
@@ -96,7 +98,11 @@ async fn connection(
     address: SocketAddr,
     handshake: OwnedSemaphorePermit,
 ) {
-    let full = || shared.app.log.warn(format_args!("connection of {address} refused: {CONNECTIONS} are open"));
+    let full = || {
+        shared.app.log.warn(format_args!(
+            "connection of {address} refused: {CONNECTIONS} are open"
+        ))
+    };
     let Some(tls) = &shared.app.tls else {
         drop(handshake);
         match places.try_acquire_owned() {
@@ -107,7 +113,9 @@ async fn connection(
     };
     let tls = tls.subscribe();
     let now = tls.borrow().clone();
-    let Some(stream) = shared.handshake(socket, &now, address).await else { return };
+    let Some(stream) = shared.handshake(socket, &now, address).await else {
+        return;
+    };
     drop(handshake);
     match places.try_acquire_owned() {
         Ok(_place) => shared.serve_tls(stream, address, tls).await,

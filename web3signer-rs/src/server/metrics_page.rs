@@ -43,7 +43,9 @@ pub async fn run(
             accepted = next(&listener) => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
         let (config, metrics) = (Arc::clone(&config), Arc::clone(&metrics));
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {

@@ -39,7 +39,11 @@ fn host_is_allowed<B>(request: &Request<B>, hosts: &HostList) -> Option<bool> {
         return None;
     }
     let Some(host) = host else {
-        return if request.version() == Version::HTTP_11 { None } else { Some(false) };
+        return if request.version() == Version::HTTP_11 {
+            None
+        } else {
+            Some(false)
+        };
     };
     let in_header = host.to_str().is_ok_and(|host| hosts.allows(host));
     let in_target = request
@@ -67,10 +71,15 @@ pub fn check_host<B>(request: &Request<B>, hosts: &HostList) -> Option<Answer> {
 /// Answers a request.
 pub async fn serve(app: &Arc<App>, bodies: &Bodies, peer: &Peer, request: Request<Incoming>) -> Answer {
     let started = Instant::now();
-    let line = app.access_log.then(|| format!("{} {}", request.method(), request.uri()));
+    let line = app
+        .access_log
+        .then(|| format!("{} {}", request.method(), request.uri()));
     let answer = cross_origin(app, bodies, peer, request).await;
     if let Some(line) = line {
-        let client = peer.client.as_ref().map_or("-", |client| client.common_name.as_str());
+        let client = peer
+            .client
+            .as_ref()
+            .map_or("-", |client| client.common_name.as_str());
         let bytes = hyper::body::Body::size_hint(answer.body()).exact().unwrap_or(0);
         app.log.info(format_args!(
             "access {} {client} \"{line}\" {} {bytes} {}us",
@@ -112,11 +121,15 @@ async fn host_checked(app: &Arc<App>, bodies: &Bodies, peer: &Peer, request: Req
             Err(BodyFault::TooLarge) => {
                 return failure(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 10 MiB");
             }
-            Err(BodyFault::TooSlow) => return failure(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+            Err(BodyFault::TooSlow) => {
+                return failure(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+            }
             Err(BodyFault::Broken) => return failure(StatusCode::BAD_REQUEST, "the body is broken"),
         }
     };
-    let body = received.as_ref().map_or_else(Bytes::new, |received| received.bytes.clone());
+    let body = received
+        .as_ref()
+        .map_or_else(Bytes::new, |received| received.bytes.clone());
     match app.switches.route(&head.method, head.uri.path()) {
         Route::Unknown => failure(StatusCode::NOT_FOUND, "there is no such path"),
         Route::OtherMethod => failure(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods"),
