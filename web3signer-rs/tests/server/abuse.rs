@@ -36,9 +36,24 @@ fn malformed(dice: &mut Dice) -> Vec<u8> {
             }
         }
         3 => body = format!("{}1{}", "[".repeat(20_000), "]".repeat(20_000)).into_bytes(),
-        4 => body = GOOD.replace("\"12160003\"", "99999999999999999999999999").into_bytes(),
-        5 => body = GOOD.replace("ATTESTATION", ["BLOCK", "BLOCK_V2", "DEPOSIT", "\\u0000", "PROOF"][dice.roll(5)]).into_bytes(),
-        6 => body = (0..dice.roll(2000)).map(|_| u8::try_from(dice.roll(256)).unwrap()).collect(),
+        4 => {
+            body = GOOD
+                .replace("\"12160003\"", "99999999999999999999999999")
+                .into_bytes()
+        }
+        5 => {
+            body = GOOD
+                .replace(
+                    "ATTESTATION",
+                    ["BLOCK", "BLOCK_V2", "DEPOSIT", "\\u0000", "PROOF"][dice.roll(5)],
+                )
+                .into_bytes()
+        }
+        6 => {
+            body = (0..dice.roll(2000))
+                .map(|_| u8::try_from(dice.roll(256)).unwrap())
+                .collect()
+        }
         // Requests that are no HTTP, or not for this server.
         7 => {
             let mut bytes = request("POST", &path, &[], &body);
@@ -51,10 +66,21 @@ fn malformed(dice: &mut Dice) -> Vec<u8> {
             let long = "x".repeat(dice.roll(100_000));
             return request("GET", &format!("/{long}"), &[("X", &long)], b"");
         }
-        10 => return (0..dice.roll(500)).map(|_| u8::try_from(dice.roll(256)).unwrap()).collect(),
+        10 => {
+            return (0..dice.roll(500))
+                .map(|_| u8::try_from(dice.roll(256)).unwrap())
+                .collect();
+        }
         _ => {
             let mut bytes = request("POST", &path, &[("Transfer-Encoding", "chunked")], b"");
-            bytes.extend_from_slice([&b"zz\r\n"[..], b"fffffffffffffffff\r\n", b"5\r\nab", b"-1\r\n\r\n"][dice.roll(4)]);
+            bytes.extend_from_slice(
+                [
+                    &b"zz\r\n"[..],
+                    b"fffffffffffffffff\r\n",
+                    b"5\r\nab",
+                    b"-1\r\n\r\n",
+                ][dice.roll(4)],
+            );
             return bytes;
         }
     }
@@ -73,15 +99,23 @@ fn status(port: u16, bytes: &[u8]) -> Option<u16> {
         // The server may close before it has read all.
     }
     let text = String::from_utf8_lossy(&answer);
-    text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok())
+    text.strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok())
 }
 
 #[test]
 fn ten_thousand_malformed_requests() {
     const EACH: usize = 2_500;
     let keys = key_folder(&[raw_key(SECRET)]);
-    let server = Server::start(keys.path(), &["--logging=ERROR"], &["--slashing-protection-enabled=false"]);
-    assert_eq!(server.sign(PUBLIC, &serde_json::from_str(GOOD).unwrap()).status, 200);
+    let server = Server::start(
+        keys.path(),
+        &["--logging=ERROR"],
+        &["--slashing-protection-enabled=false"],
+    );
+    assert_eq!(
+        server.sign(PUBLIC, &serde_json::from_str(GOOD).unwrap()).status,
+        200
+    );
     let before = server.resident_bytes();
     let (port, done) = (server.port, Arc::new(AtomicBool::new(false)));
     let healthy = {
@@ -124,7 +158,10 @@ fn ten_thousand_malformed_requests() {
     assert!(healthy.join().unwrap() > 10);
     assert!(answered.load(Ordering::Relaxed) > 2 * EACH, "{answered:?}");
     assert!(!server.log().contains("panicked"), "{}", server.log());
-    assert_eq!(server.sign(PUBLIC, &serde_json::from_str(GOOD).unwrap()).status, 200);
+    assert_eq!(
+        server.sign(PUBLIC, &serde_json::from_str(GOOD).unwrap()).status,
+        200
+    );
     let grown = server.resident_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more than before");
 }
@@ -137,7 +174,9 @@ fn a_slow_client_is_given_up_and_does_not_hold_up_others() {
         &["--idle-connection-timeout-seconds=1"],
         &["--slashing-protection-enabled=false"],
     );
-    let head = format!("POST /api/v1/eth2/sign/{PUBLIC} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{");
+    let head = format!(
+        "POST /api/v1/eth2/sign/{PUBLIC} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{"
+    );
     for start in ["", "GET /upch", "GET /upcheck HTTP/1.1\r\nHost: lo", &head] {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -149,7 +188,11 @@ fn a_slow_client_is_given_up_and_does_not_hold_up_others() {
         if stream.read_to_end(&mut rest).is_err() {
             rest.clear();
         }
-        assert!(began.elapsed() < Duration::from_secs(10), "{start:?} held on for {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{start:?} held on for {:?}",
+            began.elapsed()
+        );
         assert!(!rest.starts_with(b"HTTP/1.1 5"), "{start:?}");
     }
 }
@@ -158,8 +201,13 @@ fn a_slow_client_is_given_up_and_does_not_hold_up_others() {
 fn many_idle_connections_leave_room() {
     let keys = key_folder(&[raw_key(SECRET)]);
     let server = Server::plain(keys.path());
-    let idle: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+    let idle: Vec<TcpStream> = (0..600)
+        .map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap())
+        .collect();
     assert_eq!(server.get("/upcheck").status, 200);
-    assert_eq!(server.sign(PUBLIC, &serde_json::from_str(GOOD).unwrap()).status, 200);
+    assert_eq!(
+        server.sign(PUBLIC, &serde_json::from_str(GOOD).unwrap()).status,
+        200
+    );
     drop(idle);
 }

@@ -5,16 +5,17 @@ use std::fs;
 
 use crate::support::{PUBLIC, SECRET, Server, ask, key_folder, raw_key};
 
-/// A keystore with a cheap key derivation, its password and public key: EIP-2335 by this project's own encoder, so that the
-/// test is quick. The decoder is held by published vectors elsewhere.
+/// A published keystore with a cheap key derivation, its password and public key.
 fn keystore() -> (String, &'static str, String) {
-    let mut secret = [0; 32];
-    secret[31] = 77;
-    let secret = keystore::SecretKey::from_bytes(&secret).unwrap();
-    let password = "correct horse";
-    let text = crate::keystores::encrypt(&secret, password);
-    let public = format!("0x{}", hex::encode(secret.public_key().as_bytes()));
-    (text, password, public)
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/keystore/tests/data/eip2335/fast_pbkdf2.json");
+    let public =
+        "0x989d34725a2bfc3f15105f3f5fc8741f436c25ee1ee4f948e425d6bcb8c56bce6e06c269635b7e985a7ffa639e2409bf";
+    (
+        fs::read_to_string(file).unwrap(),
+        "testpassword",
+        public.to_owned(),
+    )
 }
 
 fn start(keys: &std::path::Path, more: &[&str]) -> Server {
@@ -25,7 +26,13 @@ fn start(keys: &std::path::Path, more: &[&str]) -> Server {
 }
 
 fn call(server: &Server, method: &str, body: &Value) -> (u16, Value) {
-    let answer = ask(server.port, method, "/eth/v1/keystores", &[], &serde_json::to_vec(body).unwrap());
+    let answer = ask(
+        server.port,
+        method,
+        "/eth/v1/keystores",
+        &[],
+        &serde_json::to_vec(body).unwrap(),
+    );
     (answer.status, answer.json())
 }
 
@@ -40,11 +47,26 @@ fn a_key_is_imported_lives_on_and_is_deleted_with_its_history() {
     });
     let import = json!({"keystores": [text, text], "passwords": [password, password], "slashing_protection": history.to_string()});
     let (status, answer) = call(&server, "POST", &import);
-    assert_eq!((status, &answer["data"][0]["status"], &answer["data"][1]["status"]), (200, &json!("imported"), &json!("duplicate")), "{answer}");
+    assert_eq!(
+        (status, &answer["data"][0]["status"], &answer["data"][1]["status"]),
+        (200, &json!("imported"), &json!("duplicate")),
+        "{answer}"
+    );
     assert_eq!(call(&server, "POST", &import).1["data"][0]["status"], "duplicate");
     let listed = server.get("/eth/v1/keystores").json();
-    assert!(listed["data"].as_array().unwrap().iter().any(|key| key["validating_pubkey"] == public && key["readonly"] == false), "{listed}");
-    assert!(!server.log().contains(password) && !server.log().contains("crypto"), "{}", server.log());
+    assert!(
+        listed["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|key| key["validating_pubkey"] == public && key["readonly"] == false),
+        "{listed}"
+    );
+    assert!(
+        !server.log().contains(password) && !server.log().contains("crypto"),
+        "{}",
+        server.log()
+    );
     drop(server);
 
     let server = start(keys.path(), &[]);
@@ -52,15 +74,35 @@ fn a_key_is_imported_lives_on_and_is_deleted_with_its_history() {
     let names = json!({"pubkeys": [public, PUBLIC, format!("0x{}", "ab".repeat(48))]});
     let (status, answer) = call(&server, "DELETE", &names);
     assert_eq!(status, 200, "{answer}");
-    let statuses: Vec<&Value> = answer["data"].as_array().unwrap().iter().map(|entry| &entry["status"]).collect();
-    assert_eq!(statuses, [&json!("deleted"), &json!("error"), &json!("not_found")], "{answer}");
+    let statuses: Vec<&Value> = answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["status"])
+        .collect();
+    assert_eq!(
+        statuses,
+        [&json!("deleted"), &json!("error"), &json!("not_found")],
+        "{answer}"
+    );
     let exported: Value = serde_json::from_str(answer["slashing_protection"].as_str().unwrap()).unwrap();
-    let entry = exported["data"].as_array().unwrap().iter().find(|entry| entry["pubkey"] == public).unwrap();
+    let entry = exported["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["pubkey"] == public)
+        .unwrap();
     assert_eq!(entry["signed_attestations"][0]["target_epoch"], "9999999999");
     let (_, again) = call(&server, "DELETE", &json!({"pubkeys": [public]}));
     assert_eq!(again["data"][0]["status"], "not_active", "{again}");
     assert!(!server.get("/api/v1/eth2/publicKeys").text().contains(&public));
-    assert!(!fs::read_dir(keys.path()).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().contains(&public[2..])));
+    assert!(!fs::read_dir(keys.path()).unwrap().any(|entry| {
+        entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains(&public[2..])
+    }));
 }
 
 #[test]
@@ -70,10 +112,18 @@ fn what_cannot_be_imported_changes_nothing() {
     let server = start(keys.path(), &[]);
     let wrong_chain = json!({"metadata": {"interchange_format_version": "5", "genesis_validators_root": format!("0x{}", "11".repeat(32))}, "data": [{"pubkey": public, "signed_blocks": [], "signed_attestations": []}]});
     for slashing in ["{".to_owned(), "[]".to_owned(), wrong_chain.to_string()] {
-        let (status, _) = call(&server, "POST", &json!({"keystores": [text], "passwords": [password], "slashing_protection": slashing}));
+        let (status, _) = call(
+            &server,
+            "POST",
+            &json!({"keystores": [text], "passwords": [password], "slashing_protection": slashing}),
+        );
         assert_eq!(status, 400, "{slashing}");
     }
-    let (status, answer) = call(&server, "POST", &json!({"keystores": [text], "passwords": ["wrong"]}));
+    let (status, answer) = call(
+        &server,
+        "POST",
+        &json!({"keystores": [text], "passwords": ["wrong"]}),
+    );
     assert_eq!((status, &answer["data"][0]["status"]), (200, &json!("error")));
     for bad in [json!({"pubkeys": ["0x12"]}), json!({"pubkeys": "x"}), json!([])] {
         assert_eq!(call(&server, "DELETE", &bad).0, 400, "{bad}");
@@ -86,9 +136,16 @@ fn without_storage_a_key_is_gone_after_a_restart() {
     let keys = key_folder(&[raw_key(SECRET)]);
     let (text, password, public) = keystore();
     let server = start(keys.path(), &["--Xkey-manager-skip-keystore-storage"]);
-    let (_, answer) = call(&server, "POST", &json!({"keystores": [text], "passwords": [password]}));
+    let (_, answer) = call(
+        &server,
+        "POST",
+        &json!({"keystores": [text], "passwords": [password]}),
+    );
     assert_eq!(answer["data"][0]["status"], "imported", "{answer}");
     assert!(server.get("/api/v1/eth2/publicKeys").text().contains(&public));
     drop(server);
-    assert_eq!(start(keys.path(), &[]).get("/api/v1/eth2/publicKeys").json(), json!([PUBLIC]));
+    assert_eq!(
+        start(keys.path(), &[]).get("/api/v1/eth2/publicKeys").json(),
+        json!([PUBLIC])
+    );
 }

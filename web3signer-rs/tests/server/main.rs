@@ -10,6 +10,11 @@
     reason = "helpers of tests: what cannot be done is a failed test"
 )]
 
+mod abuse;
 mod cli;
 mod http;
+mod keymanager;
+mod secure;
+mod sequences;
 mod support;
+mod tls;

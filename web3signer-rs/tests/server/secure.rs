@@ -9,7 +9,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
 };
 
 use crate::support::{Answer, PATIENCE, parse, request};
@@ -76,7 +77,8 @@ pub(crate) fn client(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let certificate = CertificateDer::from_pem_file(crate::support::data(&format!("tls/{server}.crt"))).unwrap();
+    let certificate =
+        CertificateDer::from_pem_file(crate::support::data(&format!("tls/{server}.crt"))).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .unwrap()
@@ -84,9 +86,9 @@ pub(crate) fn client(
         .with_custom_certificate_verifier(Arc::new(Exactly(certificate, provider)));
     Arc::new(match identity {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            builder.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap()
-        }
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(vec![certificate.clone()], key.clone_key())
+            .unwrap(),
     })
 }
 
@@ -129,6 +131,12 @@ impl Secure {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn ask(port: u16, config: &Arc<ClientConfig>, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
+pub(crate) fn ask(
+    port: u16,
+    config: &Arc<ClientConfig>,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Option<Answer> {
     Secure::connect(port, config).send(&request(method, path, &[], body))
 }
