@@ -18,6 +18,9 @@ const LARGE_AT_ONCE: usize = 8;
 /// How long a client may take to send a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a body that is refused is taken.
+const DISCARD: Duration = Duration::from_secs(3);
+
 /// Why there is no body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
@@ -56,17 +59,21 @@ impl Bodies {
     ///
     /// # Errors
     /// See [`BodyFault`].
-    pub async fn receive<B>(&self, body: B) -> Result<Received<'_>, BodyFault>
+    pub async fn receive<B>(&self, mut body: B) -> Result<Received<'_>, BodyFault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        match tokio::time::timeout(PATIENCE, self.collect(body)).await {
+        match tokio::time::timeout(PATIENCE, self.collect(&mut body)).await {
+            Ok(Err(BodyFault::TooLarge)) => {
+                discard(&mut body).await;
+                Err(BodyFault::TooLarge)
+            }
             Ok(outcome) => outcome,
             Err(_) => Err(BodyFault::TooSlow),
         }
     }
 
-    async fn collect<B>(&self, mut body: B) -> Result<Received<'_>, BodyFault>
+    async fn collect<B>(&self, body: &mut B) -> Result<Received<'_>, BodyFault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -93,6 +100,26 @@ impl Bodies {
             bytes: bytes.into(),
             _place: place,
         })
+    }
+}
+
+/// Takes some of a body that is refused, and forgets it. A client that still sends would get a broken connection instead
+/// of the answer.
+async fn discard<B>(body: &mut B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let read = async {
+        let mut left = 2 * LIMIT;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    if tokio::time::timeout(DISCARD, read).await.is_err() {
+        // The client is slow; the answer goes out all the same.
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -48,6 +49,17 @@ pub struct Shared {
     pub stop: watch::Receiver<bool>,
 }
 
+/// What rustls says of a failed handshake; of a client that is not welcome, why.
+fn reason(error: &std::io::Error) -> String {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(why))) => why.0.to_string(),
+        _ => error.to_string(),
+    }
+}
+
 impl Shared {
     /// Takes a client's handshake. `None`: it is not welcome, or not in time; the log says which.
     pub async fn handshake(
@@ -60,9 +72,10 @@ impl Shared {
         match tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
-                self.app
-                    .log
-                    .info(format_args!("TLS handshake with {address} failed: {error}"));
+                self.app.log.info(format_args!(
+                    "TLS handshake with {address} failed: {}",
+                    reason(&error)
+                ));
                 None
             }
             Err(_) => {

@@ -136,7 +136,7 @@ fn ten_thousand_malformed_requests() {
         .map(|seed| {
             let answered = Arc::clone(&answered);
             std::thread::spawn(move || {
-                let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
+                let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
                 for _ in 0..EACH {
                     let bytes = malformed(&mut dice);
                     // 500 is the contract's answer to a request without its object or with another root.

@@ -40,6 +40,8 @@ struct Expect {
     body_json_set: Option<Vec<Value>>,
     json_contains: Option<Value>,
     json_has: Option<Vec<String>>,
+    #[serde(rename = "note")]
+    _note: Option<String>,
     #[serde(rename = "note_old")]
     _old: Option<String>,
     #[serde(rename = "note_new")]
