@@ -12,6 +12,7 @@
 
 mod abuse;
 mod cli;
+mod foreign;
 mod http;
 mod keymanager;
 mod secure;
