@@ -23,12 +23,14 @@ pub mod report;
 pub mod rules;
 pub mod watermark;
 
+mod trust;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::dynamodb::DynamoDb;
-use self::health::Health;
+use self::health::{Health, HealthTimes};
 use self::interchange::Interchange;
 use self::key::ValidatorKey;
 use self::memory::Memory;
@@ -45,13 +47,23 @@ use crate::duty::SlashableDuty;
 pub struct Protection {
     store: Store,
     observer: Arc<dyn Observer>,
-    healthy: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Store {
     Off,
-    Memory(Memory),
+    Memory(Memory, Health),
+    DynamoDb(DynamoDb),
+    Postgres(Postgres),
+}
+
+/// Whose import it is. It matters where a missing record is a refusal: in DynamoDB only the operator makes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportBy {
+    /// `eth2 import`, with a credential that may make records.
+    Operator,
+    /// The key manager of a running signer.
+    KeyManager,
 }
 
 /// Why keys go.
@@ -73,15 +85,23 @@ impl Protection {
     /// A journal in memory.
     #[must_use]
     pub fn memory(memory: Memory, observer: Arc<dyn Observer>) -> Self {
-        Self::new(Store::Memory(memory), observer)
+        Self::new(Store::Memory(memory, Health::new()), observer)
+    }
+
+    /// A table in Amazon DynamoDB.
+    #[must_use]
+    pub fn dynamodb(table: DynamoDb, observer: Arc<dyn Observer>) -> Self {
+        Self::new(Store::DynamoDb(table), observer)
+    }
+
+    /// A PostgreSQL database.
+    #[must_use]
+    pub fn postgres(database: Postgres, observer: Arc<dyn Observer>) -> Self {
+        Self::new(Store::Postgres(database), observer)
     }
 
     fn new(store: Store, observer: Arc<dyn Observer>) -> Self {
-        Self {
-            store,
-            observer,
-            healthy: AtomicBool::new(true),
-        }
+        Self { store, observer }
     }
 
     /// Whether there is any protection.
@@ -95,8 +115,12 @@ impl Protection {
     pub const fn describe(&self) -> &'static str {
         match self.store {
             Store::Off => "slashing protection is OFF: this signer will sign slashable duties",
-            Store::Memory(_) => {
+            Store::Memory(..) => {
                 "slashing protection is in memory only: two enclaves at once on the same keys are NOT protected"
+            }
+            Store::DynamoDb(_) => "slashing protection is in DynamoDB, shared by all signers of the table",
+            Store::Postgres(_) => {
+                "slashing protection is in PostgreSQL, shared by all signers of the database"
             }
         }
     }
@@ -110,7 +134,9 @@ impl Protection {
         let started = Instant::now();
         let decision = match &self.store {
             Store::Off => return Ok(Permit(())),
-            Store::Memory(memory) => memory.permit(key, asked),
+            Store::Memory(memory, _) => memory.permit(key, asked),
+            Store::DynamoDb(table) => table.permit(key, asked).await,
+            Store::Postgres(database) => database.permit(key, asked).await,
         };
         let outcome = match &decision {
             Ok(()) => Outcome::Permitted,
@@ -130,7 +156,9 @@ impl Protection {
     pub async fn register(&self, keys: &[ValidatorKey]) -> Result<Registration, StoreError> {
         match &self.store {
             Store::Off => Ok(Registration::default()),
-            Store::Memory(memory) => memory.register(keys),
+            Store::Memory(memory, _) => memory.register(keys),
+            Store::DynamoDb(table) => Ok(table.register(keys).await?),
+            Store::Postgres(database) => Ok(database.register(keys).await?),
         }
     }
 
@@ -138,27 +166,37 @@ impl Protection {
     ///
     /// # Errors
     /// [`StoreError`]; the keys must then be kept from signing by other means.
-    pub async fn disable(&self, keys: &[ValidatorKey], _why: Leaving) -> Result<(), StoreError> {
-        match &self.store {
-            Store::Off => Ok(()),
-            Store::Memory(memory) => memory.disable(keys),
+    pub async fn disable(&self, keys: &[ValidatorKey], why: Leaving) -> Result<(), StoreError> {
+        match (&self.store, why) {
+            // Another signer may hold the key still, and only the operator could enable it again.
+            (Store::Off, _) | (Store::DynamoDb(_), Leaving::Reloaded) => Ok(()),
+            (Store::Memory(memory, _), _) => memory.disable(keys),
+            (Store::DynamoDb(table), Leaving::Deleted) => Ok(table.disable(keys).await?),
+            (Store::Postgres(database), _) => Ok(database.disable(keys).await?),
         }
     }
 
     /// State of the last periodic query; `true` before the first and without protection.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+        match &self.store {
+            Store::Off => true,
+            Store::Memory(_, health) => health.get(),
+            Store::DynamoDb(table) => table.health.get(),
+            Store::Postgres(database) => database.health.get(),
+        }
     }
 
     /// Does what must be done from time to time (health query, pruning), for ever. Run it in a task of its own.
     pub async fn maintain(&self) {
         match &self.store {
             Store::Off => std::future::pending().await,
-            Store::Memory(memory) => loop {
-                self.healthy.store(memory.is_healthy(), Ordering::Relaxed);
-                tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+            Store::Memory(memory, health) => loop {
+                health.set(memory.is_healthy());
+                tokio::time::sleep(HealthTimes::default().interval).await;
             },
+            Store::DynamoDb(table) => table.watch(&*self.observer).await,
+            Store::Postgres(database) => database.maintain(&*self.observer).await,
         }
     }
 
@@ -169,7 +207,9 @@ impl Protection {
     pub async fn high_watermark(&self) -> Result<Option<HighWatermark>, StoreError> {
         match &self.store {
             Store::Off => Err(StoreError::Off),
-            Store::Memory(memory) => memory.high_watermark(),
+            Store::Memory(memory, _) => memory.high_watermark(),
+            Store::DynamoDb(table) => Ok(table.high_watermark().await?),
+            Store::Postgres(database) => Ok(database.high_watermark().await?),
         }
     }
 
@@ -180,7 +220,9 @@ impl Protection {
     pub async fn set_high_watermark(&self, mark: Option<HighWatermark>) -> Result<(), StoreError> {
         match &self.store {
             Store::Off => Err(StoreError::Off),
-            Store::Memory(memory) => memory.set_high_watermark(mark),
+            Store::Memory(memory, _) => memory.set_high_watermark(mark),
+            Store::DynamoDb(table) => Ok(table.set_high_watermark(mark).await?),
+            Store::Postgres(database) => Ok(database.set_high_watermark(mark).await?),
         }
     }
 
@@ -192,7 +234,9 @@ impl Protection {
     pub async fn raise_low_watermarks(&self, floor: HighWatermark) -> Result<usize, StoreError> {
         match &self.store {
             Store::Off => Err(StoreError::Off),
-            Store::Memory(memory) => memory.raise_low_watermarks(floor),
+            Store::Memory(memory, _) => memory.raise_low_watermarks(floor),
+            Store::DynamoDb(table) => Ok(table.raise_low_watermarks(floor).await?),
+            Store::Postgres(database) => Ok(database.raise_low_watermarks(floor).await?),
         }
     }
 
@@ -201,11 +245,23 @@ impl Protection {
     ///
     /// # Errors
     /// [`ImportError`].
-    pub async fn import(&self, interchange: &Interchange) -> Result<ImportReport, ImportError> {
-        match &self.store {
-            Store::Off => Err(ImportError::Store(StoreError::Off)),
-            Store::Memory(memory) => memory.import(interchange),
-        }
+    pub async fn import(&self, interchange: &Interchange, by: ImportBy) -> Result<ImportReport, ImportError> {
+        let report = match (&self.store, by) {
+            (Store::Off, _) => return Err(StoreError::Off.into()),
+            (Store::Memory(memory, _), _) => return memory.import(interchange),
+            (Store::Postgres(database), _) => return database.import(interchange).await,
+            (Store::DynamoDb(table), _)
+                if table.genesis_validators_root() != interchange.genesis_validators_root =>
+            {
+                return Err(ImportError::GenesisValidatorsRoot {
+                    expected: table.genesis_validators_root(),
+                    actual: interchange.genesis_validators_root,
+                });
+            }
+            (Store::DynamoDb(table), ImportBy::Operator) => table.import_by_operator(interchange).await,
+            (Store::DynamoDb(table), ImportBy::KeyManager) => table.import_by_signer(interchange).await,
+        };
+        report.map_err(|error| StoreError::from(error).into())
     }
 
     /// The history of `keys`, or of every validator on record. Keys without a record are not in the answer.
@@ -215,7 +271,9 @@ impl Protection {
     pub async fn export(&self, keys: Option<&[ValidatorKey]>) -> Result<Interchange, StoreError> {
         match &self.store {
             Store::Off => Err(StoreError::Off),
-            Store::Memory(memory) => memory.export(keys),
+            Store::Memory(memory, _) => memory.export(keys),
+            Store::DynamoDb(table) => Ok(table.export(keys).await?),
+            Store::Postgres(database) => Ok(database.export(keys).await?),
         }
     }
 }

@@ -60,3 +60,9 @@ impl FromStr for ValidatorKey {
         Ok(Self(bytes))
     }
 }
+
+impl From<&keystore::PublicKey> for ValidatorKey {
+    fn from(key: &keystore::PublicKey) -> Self {
+        Self(*key.as_bytes())
+    }
+}

@@ -51,3 +51,15 @@ impl Observer for Unobserved {
 
     fn noted(&self, _: &str) {}
 }
+
+/// An error and its causes in one line, for a note.
+pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
