@@ -12,10 +12,13 @@ need cc gcc
 if [ "${1:-build}" = test ]; then
     need cpio cpio
     need git git
+    need openssl openssl
     need pkg-config pkg-config
     need prlimit util-linux
     need python3 python3
     need shellcheck shellcheck
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    command -v initdb >/dev/null 2>&1 || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 fi
 

@@ -162,6 +162,19 @@ impl Protection {
         }
     }
 
+    /// Lets keys sign again that the key manager deleted before and has just imported, history included. In DynamoDB that is
+    /// the operator's to do; see [`DynamoDb::enable`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn enable(&self, keys: &[ValidatorKey]) -> Result<(), StoreError> {
+        match &self.store {
+            Store::Off | Store::DynamoDb(_) => Ok(()),
+            Store::Memory(memory, _) => memory.register(keys).map(|_| ()),
+            Store::Postgres(database) => Ok(database.enable(keys).await?),
+        }
+    }
+
     /// Tells the store that keys are gone. Their floors stay.
     ///
     /// # Errors

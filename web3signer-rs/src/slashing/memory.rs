@@ -135,7 +135,7 @@ impl Memory {
 
     /// Judges and notes. The journal is synced before this returns; nothing else runs in between.
     pub(super) fn permit(&self, key: &ValidatorKey, asked: &SlashableDuty) -> Result<(), Refusal> {
-        let mut state = self.lock().map_err(StoreError::from)?;
+        let mut state = self.lock()?;
         let standing = Standing {
             genesis_validators_root: state.genesis_validators_root,
             enabled: true,
@@ -154,12 +154,10 @@ impl Memory {
             return Ok(());
         }
         if state.genesis_validators_root.is_none() {
-            state
-                .bind(asked.genesis_validators_root)
-                .map_err(StoreError::from)?;
+            state.bind(asked.genesis_validators_root)?;
         }
         marks.advance(asked.duty, asked.signing_root);
-        state.note(*key, marks).map_err(StoreError::from)?;
+        state.note(*key, marks)?;
         Ok(())
     }
 

@@ -30,6 +30,24 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
+impl From<MemoryError> for Refusal {
+    fn from(error: MemoryError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<DynamoDbError> for Refusal {
+    fn from(error: DynamoDbError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<PostgresError> for Refusal {
+    fn from(error: PostgresError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 const UNKNOWN_HINT: &str = "import its history (an empty one for a new validator) before it may sign";
 
 impl Refusal {
