@@ -93,8 +93,8 @@ password_encryption = 'scram-sha-256'
 fsync = off
 CONF
 cat >"$folder/pg_hba.conf" <<HBA
+local   all      all scram-sha-256
 hostssl all      all 127.0.0.1/32 scram-sha-256
-hostnossl plain  all 127.0.0.1/32 scram-sha-256
 HBA
 "${as_server[@]}" tee -a "$pg/data/postgresql.conf" <"$folder/postgresql.conf" >/dev/null
 "${as_server[@]}" tee "$pg/data/pg_hba.conf" <"$folder/pg_hba.conf" >/dev/null

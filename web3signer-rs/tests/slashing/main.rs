@@ -11,7 +11,10 @@
     reason = "helpers of tests: what cannot be done is a failed test"
 )]
 
+mod dynamodb;
+mod front;
 mod memory;
+mod postgres;
 mod race;
 mod support;
 mod vectors;

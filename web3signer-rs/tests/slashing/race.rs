@@ -55,7 +55,10 @@ pub(crate) async fn no_slashable_pair(signers: &[Arc<Protection>], rounds: u64) 
             let target = source + random(6);
             let signer = Arc::clone(&signers[usize::from(number) % signers.len()]);
             tasks.spawn(async move {
-                let won = permitted(&signer, &key(3), &vote(source, target, number)).await;
+                let mut duty = vote(source, target, number);
+                // A signing root covers the source.
+                duty.signing_root[..8].copy_from_slice(&source.to_be_bytes());
+                let won = permitted(&signer, &key(3), &duty).await;
                 won.then_some((source, target, number))
             });
         }
@@ -63,7 +66,10 @@ pub(crate) async fn no_slashable_pair(signers: &[Arc<Protection>], rounds: u64) 
     }
     signed.sort_unstable();
     signed.dedup();
-    assert!(signed.len() as u64 > rounds / 10, "too few votes for a test: {signed:?}");
+    assert!(
+        signed.len() as u64 > rounds / 10,
+        "too few votes for a test: {signed:?}"
+    );
     for (index, one) in signed.iter().enumerate() {
         for other in &signed[index + 1..] {
             let double = one.1 == other.1;

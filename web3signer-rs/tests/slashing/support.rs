@@ -85,6 +85,13 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
         .expect("the test took longer than two minutes")
 }
 
+/// A folder on a tmpfs, where journals belong; on disk every sync would take its time.
+pub(crate) fn tmpfs() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 /// A clock that stands where it was put.
 #[derive(Debug, Default)]
 pub(crate) struct HandClock(pub(crate) AtomicU64);

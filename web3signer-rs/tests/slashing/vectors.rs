@@ -143,7 +143,7 @@ pub(crate) async fn run_all<S: AsyncFn(Root) -> Protection>(scheme: Scheme, make
 }
 
 /// Checks that the minimal scheme permits because the very same duty is the newest on record.
-const MINIMAL_REPETITIONS: u32 = 5;
+const MINIMAL_REPETITIONS: u32 = 2;
 
 /// Gives the store every key of the case. The tests sign with keys that no import has named, which is refused where an
 /// absent record is a refusal: there an empty history is what the operator imports for a new validator.
