@@ -82,7 +82,7 @@ printf '%s' "$pg_port" >"$pg/port"
     --auth scram-sha-256 --encoding UTF8 --no-locale --no-sync >"$folder/initdb.log" 2>&1 ||
     { tail -n 20 "$folder/initdb.log" >&2; exit 1; }
 cat >"$folder/postgresql.conf" <<CONF
-listen_addresses = '127.0.0.1'
+listen_addresses = '127.0.0.1, 127.0.0.2'
 port = $pg_port
 unix_socket_directories = '$pg'
 max_connections = 200
@@ -94,7 +94,7 @@ fsync = off
 CONF
 cat >"$folder/pg_hba.conf" <<HBA
 local   all      all scram-sha-256
-hostssl all      all 127.0.0.1/32 scram-sha-256
+hostssl all      all 127.0.0.0/8 scram-sha-256
 HBA
 "${as_server[@]}" tee -a "$pg/data/postgresql.conf" <"$folder/postgresql.conf" >/dev/null
 "${as_server[@]}" tee "$pg/data/pg_hba.conf" <"$folder/pg_hba.conf" >/dev/null

@@ -18,7 +18,7 @@ use web3signer_rs::slashing::{ImportBy, Leaving, Protection};
 
 use crate::support::{
     Counter, GENESIS, HandClock, block, key, memory_without_start, permitted, prevented, quick_chain, run,
-    vote,
+    tmpfs, vote,
 };
 use crate::{race, vectors};
 

@@ -328,27 +328,15 @@ fn the_server_must_be_the_one_of_the_url() {
         refused(with(url(absent)), "/absent.pem").await;
         let plain = format!("jdbc:postgresql://localhost:{port}/{name}?sslmode=disable");
         refused(with(url(plain)), "no encryption").await;
-        let other_name = good
-            .replace("127.0.0.1", "[::1]")
-            .replace("::1", "0:0:0:0:0:ffff:127.0.0.1");
-        if let Ok(url) = other_name.parse() {
-            refused(with(url), "").await;
-        }
+        // The same server under an address that its certificate does not have.
+        refused(
+            with(url(good.replace("127.0.0.1", "127.0.0.2"))),
+            "not valid for name",
+        )
+        .await;
         let mut wrong = database.config();
         wrong.password = Some(Password::new("wrong".to_owned()));
         refused(wrong, "password").await;
-    });
-}
-
-/// SCRAM with channel binding: the server says which mechanism was used only in its log, so the driver must insist.
-#[test]
-fn the_login_is_bound_to_the_certificate() {
-    run(async {
-        let database = Database::make().await;
-        let store = database.store().await;
-        assert!(format!("{store:?}").contains("Postgres"));
-        let log = database.server.folder.join("server.log");
-        assert!(log.exists() || database.server.folder.exists());
     });
 }
 

@@ -114,3 +114,26 @@ impl AsyncWrite for Session {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> Vec<u8> {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    /// A server that speaks SCRAM-SHA-256-PLUS refuses a wrong hash, so the logins of the other tests prove the value too.
+    #[test]
+    fn the_hash_is_that_of_the_certificates_signature() {
+        let p256 = certificate(&rcgen::PKCS_ECDSA_P256_SHA256);
+        assert_eq!(end_point(&p256).unwrap(), digest::digest(&SHA256, &p256).as_ref());
+        let p384 = certificate(&rcgen::PKCS_ECDSA_P384_SHA384);
+        assert_eq!(end_point(&p384).unwrap(), digest::digest(&SHA384, &p384).as_ref());
+        assert_eq!(end_point(&certificate(&rcgen::PKCS_ED25519)), None);
+        assert_eq!(end_point(&p256[..p256.len() - 1]), None);
+        assert_eq!(end_point(b""), None);
+    }
+}
