@@ -170,10 +170,9 @@ async fn import_votes(
     for vote in &history.attestations {
         if vote.source > vote.target {
             warnings.push(format!(
-                "{key}: vote with source {} after target {} left out",
+                "{key}: the file has a vote with source {} after target {}",
                 vote.source, vote.target
             ));
-            continue;
         }
         votes.add(vote);
     }
