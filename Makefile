@@ -38,7 +38,7 @@ simulator: deps
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
 
 unit: test-deps ## Tests that need no enclave
-	$(CARGO) test --locked --workspace --exclude bench-attest --exclude differential --exclude e2e --exclude simulator
+	scripts/with-stores.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude differential --exclude e2e --exclude simulator
 	$(CARGO) test --locked --package simulator --lib --bins
 
 e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
@@ -50,7 +50,7 @@ repro: test-deps eif simulator ## Build all again, kernel included, in other sur
 
 # One call, so that everything is compiled once.
 test: test-deps eif simulator ## All tests
-	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest
+	scripts/with-enclave.sh scripts/with-stores.sh $(CARGO) test --locked --workspace --exclude bench-attest
 
 check: test-deps ## Format, lints, documentation, locks, shell scripts, repository rules
 	$(CARGO) fmt --all -- --check

@@ -24,6 +24,7 @@ mod admin;
 mod artefact;
 mod item;
 mod permit;
+mod records;
 
 use std::fmt;
 use std::path::PathBuf;
