@@ -11,7 +11,7 @@
 //!
 //! After a start of the process alone, the floors of the journal hold as well.
 //!
-//! [`journal`] is the file, [`record`] its 160-byte records (layout in `SPEC.md`).
+//! `journal` is the file, `record` its 160-byte records (layout in `SPEC.md`).
 
 mod journal;
 mod record;
