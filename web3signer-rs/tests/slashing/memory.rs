@@ -331,6 +331,46 @@ fn a_long_journal_is_rewritten_and_says_the_same() {
     assert_eq!(leftovers, ["journal", "journal.lock"]);
 }
 
+/// There is no room, say. The journal goes on as it is.
+#[test]
+fn a_journal_that_cannot_be_rewritten_still_notes() {
+    let folder = tmpfs();
+    let path = folder.path().join("journal");
+    let clock = HandClock::at_epoch(10);
+    let in_the_way = folder.path().join("journal.new");
+    fs::create_dir(&in_the_way).unwrap();
+    run(async {
+        let store = Arc::new(open(&path, &clock).unwrap());
+        store.register(&[key(1)]).await.unwrap();
+        let sign = async |epochs: std::ops::Range<u64>| {
+            for epoch in epochs {
+                clock.go_to_epoch(epoch);
+                assert!(permitted(&store, &key(1), &vote(epoch, epoch + 1, 1)).await);
+            }
+        };
+        sign(11..7_000).await;
+        let length = fs::metadata(&path).unwrap().len();
+        assert!(length > 1 << 20, "{length} bytes");
+        let watched = Arc::clone(&store);
+        let once = tokio::time::timeout(std::time::Duration::from_millis(50), async move {
+            watched.maintain().await;
+        });
+        once.await.unwrap_err();
+        assert!(!store.is_healthy());
+
+        fs::remove_dir(&in_the_way).unwrap();
+        sign(7_000..14_000).await;
+        let length = fs::metadata(&path).unwrap().len();
+        assert!(length < 1 << 20, "{length} bytes");
+        drop(store);
+        let store = open(&path, &clock).unwrap();
+        assert_eq!(
+            store.export(None).await.unwrap().validators[&key(1)].attestations[0].target,
+            14_000
+        );
+    });
+}
+
 #[test]
 fn decisions_are_told_to_the_observer() {
     let folder = tmpfs();
