@@ -39,11 +39,11 @@ simulator: deps
 
 unit: test-deps ## Tests that need no enclave
 	$(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude differential --exclude e2e --exclude simulator
-	$(CARGO) test --locked --package simulator --lib --bins
+	$(CARGO) test --locked --package simulator --lib --bins --test kms
 
 e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
-	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
+	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm --test clients
 
 repro: test-deps eif simulator ## Build all again, kernel included, in other surroundings and compare every byte (10 min)
 	NITRO_REPRO_ALL=1 scripts/with-enclave.sh $(CARGO) test --locked --package e2e --test repro

@@ -14,10 +14,12 @@ if [ "${1:-build}" != build ]; then
     need c++ g++
     need cpio cpio
     need git git
+    need openssl openssl
     need pkg-config pkg-config
     need prlimit util-linux
     need python3 python3
     need shellcheck shellcheck
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 fi
 if [ "${1:-build}" = bench ]; then

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abi::control::answer::Attestation;
-use abi::control::request::Request as Ask;
-use abi::control::text::Nonce;
+use control::answer::Attestation;
+use control::request::Request as Ask;
+use control::text::Nonce;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};

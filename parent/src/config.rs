@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use abi::control::config::DeploymentConfig;
-use abi::control::log::Level;
-use abi::control::text::{HostName, StackId};
+use control::config::DeploymentConfig;
+use control::log::Level;
+use control::text::{HostName, StackId};
 use serde::{Deserialize, Deserializer};
 
 use crate::journal::Format;

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use abi::control::request::Request;
-use abi::control::status::{Phase, SignerState, Status};
+use control::request::Request;
+use control::status::{Phase, SignerState, Status};
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -83,7 +83,7 @@ fn respond(path: &str, health: &Health) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use abi::control::status::Signer;
+    use control::status::Signer;
 
     use super::*;
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use abi::boot::{FatalReport, REPORT_LEN};
-use abi::control::log::{Level, MAX_RECORD_BYTES, Record};
+use control::log::{Level, MAX_RECORD_BYTES, Record};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 

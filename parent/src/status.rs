@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use abi::control::request::Request;
-use abi::control::status::Status;
-use abi::control::text::PublicKey;
+use control::request::Request;
+use control::status::Status;
+use control::text::PublicKey;
 use serde::Serialize;
 use tokio::net::TcpStream;
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use abi::control::answer::{Changed, Configured, InitState, Refreshed, codes};
-use abi::control::config::{ClientAuthentication, DeploymentConfig};
-use abi::control::request::Request;
-use abi::control::status::Status;
 use abi::vsock::SERVICE_PORT;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use control::answer::{Changed, Configured, InitState, Refreshed, codes};
+use control::config::{ClientAuthentication, DeploymentConfig};
+use control::request::Request;
+use control::status::Status;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -1,8 +1,8 @@
 //! From the rows of the tables to the messages of `init`, and of `add_keys` for what does not fit into one.
 
-use abi::control::request::{Credential, Entry, Init, KeyEntry, Request};
-use abi::control::text::{Ciphertext, StackId};
-use abi::control::{MAX_KEYS, MAX_REQUEST_BYTES};
+use control::request::{Credential, Entry, Init, KeyEntry, Request};
+use control::text::{Ciphertext, StackId};
+use control::{MAX_KEYS, MAX_REQUEST_BYTES};
 
 use crate::tables::Artefacts;
 use crate::tables::item::KeyRow;

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use abi::control::Surface;
-use abi::control::request::Request;
+use control::Surface;
+use control::request::Request;
 use parent::transport::{Dialer, Place};
 use serde_json::{Value, json};
 use tempfile::TempDir;
