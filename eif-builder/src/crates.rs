@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Hasher, Sha256};
-use crate::part::{BuiltPart, Part, PartError, Root, Source, Workshop};
+use crate::part::{BuiltPart, Part, PartError, PartFile, Root, Source, Workshop};
 use crate::store::{StoreError, remove_tree};
 use elf::ElfError;
 use reduced::Reduced;
@@ -46,6 +46,16 @@ pub enum CrateError {
     /// The member has no program.
     #[error("`{0}` has no program to build")]
     NoProgram(String),
+    /// The member has other programs.
+    #[error("`{package}` has no program `{bin}`, only {}; name one of them with `bin`", has.join(", "))]
+    NoSuchProgram {
+        /// The member.
+        package: String,
+        /// What was asked for.
+        bin: String,
+        /// What it has.
+        has: Vec<String>,
+    },
     /// The published crates cannot be had.
     #[error("cannot get the crates that `{package}` needs")]
     Vendor {
@@ -117,6 +127,22 @@ pub struct CrateShop<'a> {
 }
 
 impl CrateShop<'_> {
+    /// One program of `package`, its part built now unless the store has it.
+    ///
+    /// # Errors
+    /// [`CrateError`].
+    pub fn program(&self, package: &str, bin: &str) -> Result<PartFile, CrateError> {
+        let has = self.workspace.reduce(package)?.bins;
+        if !has.is_empty() && !has.iter().any(|name| name == bin) {
+            return Err(CrateError::NoSuchProgram {
+                package: package.to_owned(),
+                bin: bin.to_owned(),
+                has,
+            });
+        }
+        Ok(self.build(package)?.file(bin)?)
+    }
+
     /// The part with the programs of `package`, built now unless the store has it. A program is an output of
     /// the name that its manifest gives it.
     ///

@@ -11,7 +11,7 @@ use eif::{Architecture, BuildInfo, EifWriter, Metadata, Part, Parts, WriteError,
 use serde_json::{Value, json};
 
 use crate::digest::Sha256;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ProgramName};
 use crate::policy::{self, PolicyError, PolicyParameters};
 use crate::ramdisk::{self, RamdiskError};
 use crate::rootfs::{self, RootfsError};
@@ -42,8 +42,8 @@ pub struct Ingredients<'a> {
     pub nsm_module: Option<PathBuf>,
     /// The static binary that becomes `/init`.
     pub init: PathBuf,
-    /// Static binaries by package.
-    pub programs: BTreeMap<String, PathBuf>,
+    /// Static binaries.
+    pub programs: BTreeMap<ProgramName, PathBuf>,
     /// Where the locked packages were extracted, if there are any.
     pub packages: Option<PathBuf>,
 }

@@ -123,8 +123,8 @@ pub struct Manifest {
     pub filter: Filter,
     /// The workspace member that becomes `/init`.
     pub init_package: String,
-    /// Workspace members and where their binaries go.
-    pub programs: Vec<(String, TreePath)>,
+    /// Programs of this workspace.
+    pub programs: Vec<Program>,
     /// Users and groups.
     pub accounts: Accounts,
     /// Declared folders, files and links, checked but not yet read.
@@ -133,6 +133,24 @@ pub struct Manifest {
     pub concatenations: Vec<(TreePath, Vec<Pattern>)>,
     /// PID 1's table.
     pub table: services::Table,
+}
+
+/// A program of this workspace in the image.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Which.
+    pub name: ProgramName,
+    /// Where it goes.
+    pub path: TreePath,
+}
+
+/// A program of this workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProgramName {
+    /// The workspace member.
+    pub package: String,
+    /// The binary of it.
+    pub bin: String,
 }
 
 /// A folder, file or link of the manifest.
@@ -226,7 +244,12 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
     let nodes = check_nodes(&raw, &accounts, folder)?;
     let mut programs = Vec::new();
     for program in &raw.programs {
-        programs.push((program.package.clone(), tree_path("program.path", &program.path)?));
+        let package = program.package.clone();
+        let bin = program.bin.clone().unwrap_or_else(|| package.clone());
+        programs.push(Program {
+            name: ProgramName { package, bin },
+            path: tree_path("program.path", &program.path)?,
+        });
     }
     let mut concatenations = Vec::new();
     for entry in &raw.concatenations {

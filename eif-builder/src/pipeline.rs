@@ -16,7 +16,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::fetch::Fetcher;
 use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
 use crate::lock_cmd::{self, LockCmdError};
-use crate::manifest::{DeclaredNode, Manifest, ManifestError};
+use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
 use crate::part::{PartError, Root, Workshop};
 use crate::recipes::{RecipeError, Recipes};
 use crate::root::{self, RootError, Rules};
@@ -192,7 +192,7 @@ impl Pipeline<'_> {
         manifest: &Manifest,
         build_root: &Root,
         key: &mut Hasher,
-    ) -> Result<(PathBuf, BTreeMap<String, PathBuf>), PipelineError> {
+    ) -> Result<(PathBuf, BTreeMap<ProgramName, PathBuf>), PipelineError> {
         let workspace = Workspace::open(self.top)?;
         let shop = CrateShop {
             workshop: self.workshop,
@@ -201,16 +201,17 @@ impl Pipeline<'_> {
             workspace_dir: self.top,
             workspace: &workspace,
         };
-        let mut build = |package: &str| -> Result<PathBuf, PipelineError> {
-            let file = shop.build(package)?.file(package)?;
-            key.field(package.as_bytes());
-            key.field(file.sha256.as_bytes());
+        let mut build = |package: &str, bin: &str| -> Result<PathBuf, PipelineError> {
+            let file = shop.program(package, bin)?;
+            for field in [package.as_bytes(), bin.as_bytes(), file.sha256.as_bytes()] {
+                key.field(field);
+            }
             Ok(file.path)
         };
-        let init = build(&manifest.init_package)?;
+        let init = build(&manifest.init_package, &manifest.init_package)?;
         let mut programs = BTreeMap::new();
-        for (package, _) in &manifest.programs {
-            programs.insert(package.clone(), build(package)?);
+        for Program { name, .. } in &manifest.programs {
+            programs.insert(name.clone(), build(&name.package, &name.bin)?);
         }
         Ok((init, programs))
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{DeclaredNode, Manifest, matches};
+use crate::manifest::{DeclaredNode, Manifest, Program, ProgramName, matches};
 use crate::tree::{BadPath, Content, Kind, Node, Tree, TreeError, TreePath};
 
 /// Folders that PID 1 mounts on. They are in every image, so no manifest has to know them.
@@ -60,6 +60,9 @@ pub enum RootfsError {
     /// The service table breaks a rule.
     #[error("cannot encode PID 1's service table")]
     Table(#[from] services::EncodeError),
+    /// A program of the manifest was not built.
+    #[error("program {} of {} was not built", .0.bin, .0.package)]
+    NotBuilt(ProgramName),
     /// A service's program is not in the image, or cannot be executed.
     #[error("service {service} starts {program}, {reason}")]
     Program {
@@ -72,14 +75,13 @@ pub enum RootfsError {
     },
 }
 
-/// Puts the root together. `programs` has the built binary of each package that the manifest names; `packages`
-/// is the folder that the locked packages were extracted to, if there are any.
+/// Puts the root together. `programs` has the built binary of each program that the manifest names; `packages` is the folder that the locked packages were extracted to, if there are any.
 ///
 /// # Errors
 /// [`RootfsError`]; nothing has been written.
 pub fn build(
     manifest: &Manifest,
-    programs: &BTreeMap<String, PathBuf>,
+    programs: &BTreeMap<ProgramName, PathBuf>,
     packages: Option<&Path>,
 ) -> Result<Tree, RootfsError> {
     let mut tree = Tree::new();
@@ -96,14 +98,12 @@ pub fn build(
         }
     }
     add_generated(&mut tree, manifest)?;
-    for (package, path) in &manifest.programs {
-        if let Some(binary) = programs.get(package) {
-            tree.add(
-                path.clone(),
-                file_node(binary, 0o755)?,
-                &format!("program {package}"),
-            )?;
-        }
+    for Program { name, path } in &manifest.programs {
+        let binary = programs
+            .get(name)
+            .ok_or_else(|| RootfsError::NotBuilt(name.clone()))?;
+        let origin = format!("program {} of {}", name.bin, name.package);
+        tree.add(path.clone(), file_node(binary, 0o755)?, &origin)?;
     }
     let found = packages.map(walk).transpose()?.unwrap_or_default();
     add_packages(&mut tree, manifest, &found)?;

@@ -121,15 +121,19 @@ pub fn run(arguments: Vec<OsString>, mut outside: Outside<'_>) -> u8 {
 }
 
 fn text(arguments: Vec<OsString>) -> Result<Vec<String>, Refusal> {
-    let refusal = |_| Refusal {
-        text: "arguments must be UTF-8 text\n".to_owned(),
-        code: 1,
-    };
-    arguments
+    let readable = arguments.iter().all(|argument| argument.to_str().is_some());
+    let lossy = |argument: OsString| argument.to_string_lossy().into_owned();
+    let texts: Vec<String> = arguments
         .into_iter()
-        .map(OsString::into_string)
-        .collect::<Result<_, _>>()
-        .map_err(refusal)
+        .map(|argument| argument.into_string().unwrap_or_else(lossy))
+        .collect();
+    if readable {
+        return Ok(texts);
+    }
+    Err(Refusal {
+        text: "arguments must be UTF-8 text\n".to_owned(),
+        code: command::usage_code(texts),
+    })
 }
 
 fn execute(verb: Verb, mut options: Options, outside: &mut Outside<'_>) -> Result<(), Failure> {

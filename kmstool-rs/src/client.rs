@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -24,6 +23,7 @@ use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::ops::{Decrypt, Decrypted, Operation};
+use crate::outage::{Leave, Outage};
 use crate::recipient::Recipient;
 use crate::reply::{Reply, ReplyError};
 use crate::retry::{Cause, Policy};
@@ -88,9 +88,10 @@ impl ClientError {
             Self::Nsm(_) | Self::Key(_) => Class::Nsm,
             Self::Sign(_) => Class::Credentials,
             Self::Transport(error) => match error {
-                TransportError::Connect(_) | TransportError::Timeout { .. } | TransportError::Broken(_) => {
-                    Class::Network
-                }
+                TransportError::Connect(_)
+                | TransportError::Timeout { .. }
+                | TransportError::Broken(_)
+                | TransportError::Lost(_) => Class::Network,
                 TransportError::Tls(_) => Class::Tls,
                 TransportError::NotHttp | TransportError::TooLong => Class::Malformed,
             },
@@ -153,8 +154,7 @@ pub struct Client {
     /// Sessions that no request is on.
     idle: Mutex<Vec<Session>>,
     gate: Semaphore,
-    /// The last request found no network after all its attempts: until one gets through, others try once.
-    lost: AtomicBool,
+    outage: Mutex<Outage>,
 }
 
 impl Client {
@@ -175,7 +175,7 @@ impl Client {
             correction: Mutex::default(),
             idle: Mutex::default(),
             gate: Semaphore::new(sessions),
-            lost: AtomicBool::new(false),
+            outage: Mutex::default(),
             settings,
         })
     }
@@ -188,6 +188,10 @@ impl Client {
         // The semaphore is never closed; without a permit the request would only run beside others.
         let _permit = self.gate.acquire().await.ok();
         let started = Instant::now();
+        let leave = self.outage.lock().await.leave(&self.settings.policy, started);
+        if let Leave::Refused(since) = leave {
+            return Err(TransportError::Lost(since).into());
+        }
         let mut made = 0;
         loop {
             made += 1;
@@ -195,22 +199,26 @@ impl Client {
             let left = self.settings.policy.deadline.saturating_sub(started.elapsed());
             let error = match self.attempt(operation, used, left).await {
                 Ok(answer) => {
-                    self.lost.store(false, Ordering::Relaxed);
+                    self.outage.lock().await.over();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             let network = error.class() == Class::Network;
             let (cause, error) = self.judge(error, used).await;
-            let hopeless = network && self.lost.load(Ordering::Relaxed);
-            let wait = self
-                .settings
-                .policy
-                .wait(cause, made, started.elapsed(), &*self.jitter);
+            let mut outage = self.outage.lock().await;
+            let hopeless = network && outage.is_on();
+            let elapsed = started.elapsed();
+            let wait = self.settings.policy.wait(cause, made, elapsed, &*self.jitter);
             let Some(wait) = wait.filter(|_| !hopeless) else {
-                self.lost.store(network, Ordering::Relaxed);
+                if network {
+                    outage.lost(Instant::now());
+                } else {
+                    outage.over();
+                }
                 return Err(error);
             };
+            drop(outage);
             sleep(wait).await;
         }
     }

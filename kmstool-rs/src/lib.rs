@@ -3,7 +3,7 @@
 //! Layers, each using only those after it: the program ([`cli`], [`batch`], [`output`]); the client ([`client`]); the recipient key and its document ([`recipient`]); the
 //! way to KMS ([`vsock`], [`tls`], [`transport`]); operations and replies ([`ops`], [`request`], [`reply`], [`key_id`],
 //! [`service_error`]); the
-//! envelope that replies come in ([`envelope`], [`unwrap_key`]); rules without I/O ([`retry`], [`clock`], [`sign`],
+//! envelope that replies come in ([`envelope`], [`unwrap_key`]); rules without I/O ([`outage`], [`retry`], [`clock`], [`sign`],
 //! [`endpoint`], [`credentials`], [`secret`]).
 
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod key_id;
 pub mod ops;
+pub mod outage;
 pub mod output;
 pub mod recipient;
 pub mod reply;

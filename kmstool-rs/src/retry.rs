@@ -28,15 +28,22 @@ pub struct Policy {
     pub longest_wait: Duration,
     /// From the first attempt's start; no attempt starts later.
     pub deadline: Duration,
+    /// Of all requests together: how long after the network was lost each is still tried. See [`crate::outage`].
+    pub patience: Duration,
+    /// How often one is tried after that.
+    pub probe: Duration,
 }
 
 impl Policy {
-    /// Five attempts in 30 s with waits of up to 100, 200, 400, 800 ms.
+    /// Five attempts in 30 s with waits of up to 100, 200, 400, 800 ms. Without network, the patience is that of one request,
+    /// and a probe comes as often as the longest step of an attempt takes.
     pub const DEFAULT: Self = Self {
         attempts: 5,
         first_wait: Duration::from_millis(100),
         longest_wait: Duration::from_secs(5),
         deadline: Duration::from_secs(30),
+        patience: Duration::from_secs(30),
+        probe: Duration::from_secs(10),
     };
 
     /// How long to wait before the next attempt, or none when there is to be no other.

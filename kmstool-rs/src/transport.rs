@@ -86,6 +86,9 @@ pub enum TransportError {
     /// The connection ended or failed.
     #[error("the connection broke while {0}")]
     Broken(&'static str),
+    /// Nothing was tried: see [`crate::outage`].
+    #[error("not tried: there has been no network for {} s", .0.as_secs())]
+    Lost(Duration),
     /// Not HTTP.
     #[error("the answer is not HTTP/1.1")]
     NotHttp,

@@ -372,13 +372,94 @@ fn our_own_options() {
 #[test]
 fn arguments_that_are_no_text() {
     use std::os::unix::ffi::OsStrExt as _;
-    let output = Command::new(env!("CARGO_BIN_EXE_kmstool_enclave_cli"))
-        .args(["decrypt", "-c"])
-        .arg(std::ffi::OsStr::from_bytes(b"\xFF"))
-        .output()
-        .unwrap();
-    assert_eq!(
-        (output.stderr.as_slice(), output.status.code()),
-        (&b"arguments must be UTF-8 text\n"[..], Some(1))
-    );
+    for (before, after, code) in [
+        (&["decrypt", "-c"][..], &[][..], 1),
+        (&["attest", "--nonce"], &[], 2),
+        (&["decrypt", "-c"], &["--exit-codes", "detailed"], 2),
+        (&["attest", "--exit-codes=compat", "--nonce"], &[], 1),
+        (&[], &["decrypt"], 1),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_kmstool_enclave_cli"))
+            .args(before)
+            .arg(std::ffi::OsStr::from_bytes(b"\xFF"))
+            .args(after)
+            .output()
+            .unwrap();
+        assert_eq!(
+            (output.stderr.as_slice(), output.status.code()),
+            (&b"arguments must be UTF-8 text\n"[..], Some(code)),
+            "{before:?} {after:?}"
+        );
+    }
+}
+
+/// The codes that are asked for hold for the whole line, wherever on it they are asked for.
+#[test]
+fn exit_codes_do_not_depend_on_the_place_of_the_option() {
+    let detailed = "--exit-codes=detailed";
+    for (arguments, code) in [
+        (with("decrypt", &["--bogus", detailed]), 2),
+        (with("decrypt", &[detailed, "--bogus"]), 2),
+        (with("genkey", &["--key-spec", "AES", detailed]), 2),
+        (
+            with("decrypt", &["--concurrency", "0", "--exit-codes", "detailed"]),
+            2,
+        ),
+        (
+            with("decrypt", &[detailed, "--bogus", "--exit-codes", "compat"]),
+            1,
+        ),
+        (vec!["attest", "--bogus", "--exit-codes", "compat"], 1),
+        // A value is no option.
+        (with("decrypt", &["--bogus", "--region", detailed]), 1),
+        (with("frobnicate", &[detailed]), 1),
+    ] {
+        assert_eq!(refused(&arguments).1, code, "{arguments:?}");
+    }
+}
+
+/// What the README and the table of options name, the help names.
+#[test]
+fn help_lists_every_option() {
+    let common = [
+        "--help",
+        "--region",
+        "--proxy-port",
+        "--aws-access-key-id",
+        "--aws-secret-access-key",
+        "--aws-session-token",
+        "--credentials",
+        "--ca-file",
+        "--fips",
+        "--vpc-endpoint",
+        "--exit-codes",
+    ];
+    for (verb, own, code) in [
+        (
+            "decrypt",
+            &[
+                "--ciphertext",
+                "--key-id",
+                "--encryption-algorithm",
+                "--encryption-context",
+                "--batch",
+                "--concurrency",
+            ][..],
+            1,
+        ),
+        ("genkey", &["--key-id", "--key-spec", "--encryption-context"], 1),
+        ("genrandom", &["--length"], 1),
+        (
+            "generate-data-key-pair",
+            &["--key-id", "--key-pair-spec", "--encryption-context"],
+            0,
+        ),
+    ] {
+        let output = run(&[verb, "--help"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{verb}");
+        for option in common.iter().chain(own) {
+            assert!(text.contains(&format!("  {option}")), "{verb}: no {option}");
+        }
+    }
 }

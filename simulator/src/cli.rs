@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::forward::{Forward, Listen};
 
-/// A Nitro Enclave on this machine: boots an EIF in QEMU's nitro-enclave machine.
+/// A Nitro Enclave on this machine: boots an EIF in QEMU's nitro-enclave machine, and a KMS for it.
 ///
 /// For tests and trials. It measures as AWS does, but protects nothing, and its attestation documents carry no
 /// signature of AWS.
@@ -24,6 +24,12 @@ pub struct Cli {
 pub enum Command {
     /// Boot an EIF, show its console and boot stages until Ctrl-C.
     Run(Box<Run>),
+    /// A KMS that judges signatures, key policies and attestation as AWS does, until Ctrl-C.
+    ///
+    /// Its keys lie in clear in the state folder: it is for tests and trials, not for secrets.
+    Kms(Box<crate::kms::cli::Serve>),
+    /// Ask or upset a running `simulator kms`.
+    KmsControl(crate::kms::cli::Control),
     /// Become the program that follows, tied to the parent's life. For this program's own use.
     #[command(name = crate::guard::LAUNCH, hide = true)]
     Launch {
@@ -122,6 +128,11 @@ mod tests {
             "run a --forward x",
             "run",
             "walk",
+            "kms --region A",
+            "kms --account 1",
+            "kms --tls-cert a",
+            "kms-control counts",
+            "kms-control --state a fault throttle --operation decrypt",
         ] {
             let words = std::iter::once("simulator").chain(bad.split_whitespace());
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{bad}");

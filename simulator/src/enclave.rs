@@ -179,7 +179,7 @@ impl Enclave {
     pub fn spawn(config: &Config) -> Result<Self, EnclaveError> {
         let record = Arc::new(Record::default());
         let backend = Backend::start(&config.dir, config.cid, config.limits)?;
-        let mut parent = Parent::start(&config.dir, Arc::clone(&record))?;
+        let (parent, settler) = Parent::start(&config.dir, Arc::clone(&record))?;
         let machine = Machine {
             image: config.image.clone(),
             vsock: backend.device_socket(),
@@ -190,7 +190,6 @@ impl Enclave {
         let words = config.emulator.command(machine.arguments());
         let (guard, output) = Guard::start(&config.launcher, &words)?;
         record.pass(Milestone::Spawned);
-        let settler = parent.settler().map_err(EnclaveError::Watch)?;
         let readers = watch(output, &record, guard.killer()?, settler).map_err(EnclaveError::Watch)?;
         Ok(Self {
             record,

@@ -1,4 +1,5 @@
-//! A Nitro Enclave on this machine: QEMU's `nitro-enclave` machine and our own vsock between it and Unix sockets.
+//! A Nitro Enclave on this machine: QEMU's `nitro-enclave` machine and our own vsock between it and Unix sockets;
+//! and a KMS that judges what the enclave asks of it.
 //!
 //! Measured by the same rules as on AWS, but nothing here protects a secret: whoever runs it can read it all.
 //! The project's tests use it as a library; no product crate does.
@@ -21,5 +22,6 @@ pub mod emulator;
 pub mod guard;
 pub mod heartbeat;
 pub mod image;
+pub mod kms;
 pub mod qemu;
 pub mod vsock;

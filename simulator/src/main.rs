@@ -8,12 +8,17 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use clap::Parser;
 use simulator::cli::{Cli, Command, Run};
+use simulator::kms::cli::{Control, Serve};
+use simulator::kms::clock::Clock;
+use simulator::kms::command;
 use simulator::{guard, run};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Launch { words } => Err(guard::become_child(&words).into()),
         Command::Run(run) => start(&run),
+        Command::Kms(flags) => start_kms(&flags),
+        Command::KmsControl(flags) => control_kms(&flags),
     };
     done.unwrap_or_else(|error| {
         report(&format!("{error:#}"));
@@ -26,10 +31,7 @@ fn start(flags: &Run) -> anyhow::Result<ExitCode> {
         report(&error.to_string());
         return Ok(ExitCode::from(2));
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
-    }
+    let stop = stop_flag()?;
     raise_descriptor_limit().context("cannot raise the limit of open files")?;
     let launcher = std::env::current_exe().context("cannot find this program")?;
     let path = std::env::var_os("PATH");
@@ -42,6 +44,34 @@ fn start(flags: &Run) -> anyhow::Result<ExitCode> {
         &mut std::io::stdout(),
     )?;
     Ok(ExitCode::from(outcome as u8))
+}
+
+fn start_kms(flags: &Serve) -> anyhow::Result<ExitCode> {
+    if let Err(error) = command::check(flags) {
+        report(&error.to_string());
+        return Ok(ExitCode::from(2));
+    }
+    let stop = stop_flag()?;
+    let clock = Clock::system();
+    command::serve(flags, &std::env::temp_dir(), clock, &stop, &mut std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn control_kms(flags: &Control) -> anyhow::Result<ExitCode> {
+    if command::ask(flags, &mut std::io::stdout())?.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    report("there is no such fault, or --ms does not go with it: see `simulator kms-control fault --help`");
+    Ok(ExitCode::from(2))
+}
+
+/// Set by Ctrl-C.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
+    }
+    Ok(stop)
 }
 
 /// Each connection takes a descriptor or more, and the usual soft limit is 1024.

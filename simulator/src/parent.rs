@@ -1,6 +1,6 @@
 //! The services of the parent that every boot needs: the heartbeat and the boot report, in one thread.
 //!
-//! What an enclave said before its end waits in a socket; [`Parent::settler`] makes sure that it is in the record before
+//! What an enclave said before its end waits in a socket; `Settler` makes sure that it is in the record before
 //! the end is.
 
 use std::io;
@@ -26,8 +26,6 @@ const MESSAGE_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Parent {
     stop: OwnedFd,
-    settle: OwnedFd,
-    settled: Option<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,7 +63,7 @@ impl Parent {
     ///
     /// # Errors
     /// [`BackendError`] when a socket or thread can not be made.
-    pub fn start(dir: &Path, record: Arc<Record>) -> Result<Self, BackendError> {
+    pub(crate) fn start(dir: &Path, record: Arc<Record>) -> Result<(Self, Settler), BackendError> {
         let heartbeat = listen_port(dir, HEARTBEAT_PORT)?;
         let report = listen_port(dir, BOOT_REPORT_PORT)?;
         let set_up = |e: rustix::io::Errno| BackendError::SetUp(e.into());
@@ -88,22 +86,17 @@ impl Parent {
             .name("parent".into())
             .spawn(body)
             .map_err(BackendError::SetUp)?;
-        Ok(Self {
-            stop,
-            settle,
-            settled: Some(settled),
-            thread: Some(thread),
-        })
-    }
-
-    /// See [`Settler`]; there is one.
-    ///
-    /// # Errors
-    /// The operating system's reason.
-    pub(crate) fn settler(&mut self) -> io::Result<Settler> {
-        let done = self.settled.take().ok_or(io::ErrorKind::InvalidInput)?;
-        let ask = self.settle.try_clone()?;
-        Ok(Settler { ask, done })
+        let settler = Settler {
+            ask: settle,
+            done: settled,
+        };
+        Ok((
+            Self {
+                stop,
+                thread: Some(thread),
+            },
+            settler,
+        ))
     }
 }
 

@@ -187,6 +187,34 @@ fn the_form_of_an_aggregate_follows_the_networks_fork_at_its_slot() {
 }
 
 #[test]
+fn an_aggregate_that_calls_itself_one_of_gloas_is_not_signed_in_the_older_form() {
+    let wrapped = |slot: u64| {
+        let flat = aggregate(slot, "0x01ff01", Some("0x0300000000000000"))["aggregate_and_proof"].clone();
+        let object = json!({"version": "GLOAS", "data": flat});
+        request("AGGREGATE_AND_PROOF_V2", "aggregate_and_proof", object)
+    };
+    let sepolia = network("sepolia", &[]);
+    resolve(&wrapped(353_024 * 32), &sepolia).unwrap();
+    for (name, slot) in [
+        ("sepolia", 353_024 * 32 - 1),
+        ("mainnet", u64::MAX),
+        ("hoodi", u64::MAX),
+    ] {
+        let refused = resolve(&wrapped(slot), &network(name, &[])).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                CannotSign::BeforeFork {
+                    needs: Fork::Gloas,
+                    ..
+                }
+            ),
+            "{name}: {refused}"
+        );
+    }
+}
+
+#[test]
 fn duties_before_their_fork_are_refused() {
     let gnosis = network("gnosis", &[]);
     let message = |slot: u64| {

@@ -156,8 +156,10 @@ pub struct RawUser {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawProgram {
-    /// Required: the workspace member, whose binary has the same name.
+    /// Required: the workspace member.
     pub package: String,
+    /// Optional, the package's name: which of its binaries.
+    pub bin: Option<String>,
     /// Required: path in the image.
     pub path: String,
 }

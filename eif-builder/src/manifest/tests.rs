@@ -36,6 +36,10 @@ groups = ["nsm"]
 [[program]]
 package = "agent"
 path = "/usr/bin/agent"
+[[program]]
+package = "kms"
+bin = "tool"
+path = "/usr/bin/tool"
 [[directory]]
 path = "/var/lib/x"
 mode = "0750"
@@ -101,6 +105,12 @@ fn a_good_manifest_becomes_a_table() {
     assert_eq!(manifest.memory_bytes, 256 << 20);
     assert_eq!(manifest.lock_path(), manifest.path.with_file_name("image.lock"));
     assert_eq!(manifest.table.nsm_gid, 200);
+    let programs: Vec<_> = manifest
+        .programs
+        .iter()
+        .map(|p| (&*p.name.package, &*p.name.bin))
+        .collect();
+    assert_eq!(programs, [("agent", "agent"), ("kms", "tool")]);
     assert_eq!(
         manifest.table.clock,
         Clock::PtpKvm {

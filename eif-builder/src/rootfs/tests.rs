@@ -68,7 +68,7 @@ const FILTER: &str = r#"{"main": {"mismatch_action": "kill_process", "match_acti
 
 struct Place {
     dir: tempfile::TempDir,
-    programs: BTreeMap<String, PathBuf>,
+    programs: BTreeMap<ProgramName, PathBuf>,
 }
 
 impl Place {
@@ -88,7 +88,11 @@ impl Place {
         put("packages/usr/share/certs/b.crt", "B\n");
         put("packages/usr/share/certs/a.crt", "A\n");
         symlink("x/liba.so", dir.path().join("packages/usr/lib/liba.so")).unwrap();
-        let programs = BTreeMap::from([("agent".to_owned(), dir.path().join("bin/agent"))]);
+        let name = ProgramName {
+            package: "agent".to_owned(),
+            bin: "agent".to_owned(),
+        };
+        let programs = BTreeMap::from([(name, dir.path().join("bin/agent"))]);
         Self { dir, programs }
     }
 
@@ -187,6 +191,8 @@ fn what_cannot_work_is_refused() {
         text.starts_with("/etc/nitro/services: eif-builder would replace"),
         "{text}"
     );
+    let text = place.refusal("package = \"agent\"", "package = \"agent\"\nbin = \"other\"");
+    assert_eq!(text, "program other of agent was not built");
     let text = place.refusal("source = \"motd\"", "source = \"absent\"");
     assert!(
         text.starts_with("cannot read ") && text.ends_with("absent"),

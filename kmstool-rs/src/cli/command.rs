@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::args::{Opt, Token, atoi, tokens};
-use super::usage;
+use super::{exit, usage};
 use crate::client::MAX_SESSIONS;
 use crate::request::{DataKeySpec, EncryptionContext};
 use crate::secret::Secret;
@@ -121,27 +121,55 @@ pub(crate) fn parse(mut arguments: Vec<String>) -> Result<(Verb, Options), Refus
     if arguments.is_empty() {
         return Err(Refusal {
             text: usage::COMMANDS.to_owned(),
-            code: 1,
+            code: exit::COMPAT_USAGE,
         });
     }
     let verb = Verb::of(&arguments.remove(0));
+    let tokens: Vec<_> = tokens(arguments).collect();
     let mut options = Options {
-        detailed: verb.is_ours(),
+        detailed: detailed(verb, &tokens),
         concurrency: 1,
         ..Options::default()
     };
-    for token in tokens(arguments) {
+    for token in tokens {
         options.take(verb, token)?;
     }
     options.check(verb)?;
     Ok((verb, options))
 }
 
+/// The exit code of a command line that cannot be read.
+pub(crate) fn usage_code(mut arguments: Vec<String>) -> u8 {
+    if arguments.is_empty() {
+        return exit::COMPAT_USAGE;
+    }
+    let verb = Verb::of(&arguments.remove(0));
+    exit::usage(detailed(verb, &tokens(arguments).collect::<Vec<_>>()))
+}
+
+/// Which exit codes the line asks for, wherever it says so: also for what is wrong before that place.
+fn detailed(verb: Verb, tokens: &[Token]) -> bool {
+    let asked = tokens.iter().rev().find_map(|token| match token {
+        Token::Known(Opt::ExitCodes, value) if verb.reads(Opt::ExitCodes) => choice(value),
+        _ => None,
+    });
+    asked.unwrap_or_else(|| verb.is_ours())
+}
+
+/// The value of `--exit-codes`: whether they are the detailed ones.
+fn choice(value: &str) -> Option<bool> {
+    match value {
+        "detailed" => Some(true),
+        "compat" => Some(false),
+        _ => None,
+    }
+}
+
 impl Options {
     fn refusal(&self, text: impl Into<String>) -> Refusal {
         Refusal {
             text: text.into() + "\n",
-            code: if self.detailed { 2 } else { 1 },
+            code: exit::usage(self.detailed),
         }
     }
 
@@ -214,7 +242,7 @@ impl Options {
             Opt::Help => {
                 return Err(Refusal {
                     text: usage::of(verb),
-                    code: 1,
+                    code: exit::COMPAT_USAGE,
                 });
             }
             Opt::KeySpec => match value.as_str() {
@@ -223,7 +251,9 @@ impl Options {
                 other => return Err(self.with_usage(verb, &format!("Unknown key spec: {other}"))),
             },
             Opt::Credentials => self.credentials = Some(self.source(&value)?),
-            Opt::ExitCodes => self.detailed = self.choice(&value)?,
+            Opt::ExitCodes => {
+                choice(&value).ok_or_else(|| self.refusal("--exit-codes must be compat or detailed"))?;
+            }
             Opt::Context => {
                 let pair = value.split_once('=').filter(|(name, _)| !name.is_empty());
                 let (name, value) =
@@ -257,14 +287,6 @@ impl Options {
             .and_then(|number| number.parse::<u16>().ok());
         let number = number.ok_or_else(|| self.refusal("--credentials must be fd:N, file:PATH or env"))?;
         Ok(Source::Descriptor(number.into()))
-    }
-
-    fn choice(&self, value: &str) -> Result<bool, Refusal> {
-        match value {
-            "detailed" => Ok(true),
-            "compat" => Ok(false),
-            _ => Err(self.refusal("--exit-codes must be compat or detailed")),
-        }
     }
 
     fn bytes(&self, name: &str, value: &str) -> Result<Vec<u8>, Refusal> {
@@ -313,7 +335,7 @@ impl Options {
             Verb::Other => {
                 return Err(Refusal {
                     text: usage::COMMANDS.to_owned(),
-                    code: 1,
+                    code: exit::COMPAT_USAGE,
                 });
             }
         };

@@ -16,10 +16,10 @@ use crate::support::{Act, HandClock, KEY_ARN, Loopback, Server};
 
 const KEYS: [&str; 6] = ["-k", "AKID", "-s", "PLANTED-KEY", "-t", "PLANTED-TOKEN"];
 
-struct Ran {
-    code: u8,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: u8,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
     device: FakeDevice,
 }
 
@@ -57,7 +57,7 @@ fn run_with(
     (code, String::from_utf8(stderr).unwrap(), device)
 }
 
-fn ran(server: &Server, arguments: &[&str], input: &str) -> Ran {
+pub(crate) fn ran(server: &Server, arguments: &[&str], input: &str) -> Ran {
     let mut stdout = Vec::new();
     let input = Box::new(Cursor::new(input.to_owned().into_bytes()));
     let (code, stderr, device) = run_with(server, arguments, input, &mut stdout);
@@ -70,7 +70,7 @@ fn ran(server: &Server, arguments: &[&str], input: &str) -> Ran {
     }
 }
 
-fn with<'a>(verb: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn with<'a>(verb: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&[verb][..], &KEYS, more].concat()
 }
 

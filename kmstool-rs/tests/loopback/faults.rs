@@ -15,7 +15,7 @@ use kmstool_rs::service_error::Class;
 use kmstool_rs::transport::{Times, TransportError};
 use serde_json::json;
 
-use crate::setup::{NOW, block_on, ciphertext, decrypt, settings, setup, setup_with};
+use crate::setup::{NOW, Setup, block_on, ciphertext, decrypt, settings, setup, setup_with};
 use crate::support::nsm::FakeDevice;
 use crate::support::{Act, HandClock, KEY_ARN, Loopback, Server, http};
 
@@ -210,6 +210,47 @@ fn a_lost_network_is_not_hammered() {
         "{:?}",
         started.elapsed()
     );
+}
+
+/// When it stays gone, what follows is not even tried, but for a probe now and then; an answer ends that.
+#[test]
+fn a_long_outage_costs_nothing_more() {
+    let server = Server::start(vec![Act::Reset; 4]);
+    let policy = Policy {
+        attempts: 2,
+        patience: Duration::from_millis(200),
+        probe: Duration::from_millis(400),
+        ..Policy::DEFAULT
+    };
+    let setup = setup_with(
+        server.port,
+        Settings {
+            policy,
+            ..settings(&server)
+        },
+    );
+    let call = || block_on_same(&setup);
+    let broken = TransportError::Broken("waiting for the answer");
+    assert_eq!(call().unwrap_err(), broken.clone().into());
+    assert_eq!(server.seen().len(), 2);
+    std::thread::sleep(Duration::from_millis(250));
+    let untried = call().unwrap_err();
+    assert!(
+        matches!(untried, ClientError::Transport(TransportError::Lost(since)) if since.as_millis() >= 250),
+        "{untried:?}"
+    );
+    assert_eq!((untried.class(), server.seen().len()), (Class::Network, 2));
+    std::thread::sleep(Duration::from_millis(250));
+    assert_eq!(call().unwrap_err(), broken.into());
+    assert_eq!(server.seen().len(), 3, "a probe is one attempt");
+    server.log.lock().unwrap().acts.clear();
+    std::thread::sleep(Duration::from_millis(450));
+    assert_eq!(call(), Ok(()));
+    assert_eq!(call(), Ok(()));
+}
+
+fn block_on_same(setup: &Setup) -> Result<(), ClientError> {
+    block_on(setup.client.call(&ciphertext("hello"))).map(|_| ())
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod cli;
 mod client;
+mod endpoints;
 mod faults;
 mod setup;
 mod support;

@@ -73,7 +73,7 @@ fn signal(child: &Child, signal: Signal) {
     reason = "which process is found first does not matter"
 )]
 fn processes_of(dir: &Path) -> usize {
-    let names = |path: std::path::PathBuf| fs::read(path.join("cmdline")).unwrap_or_default();
+    let names = |path: PathBuf| fs::read(path.join("cmdline")).unwrap_or_default();
     let needle = dir.to_str().unwrap();
     let all = fs::read_dir("/proc")
         .unwrap()

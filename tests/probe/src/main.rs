@@ -1,4 +1,5 @@
-//! What a confined service of an enclave sees and may do, told to whoever asks on vsock port 7000.
+//! What a confined service of an enclave sees and may do, told to whoever asks on vsock port 7000, or the one that is its
+//! argument.
 //!
 //! For the test image `rootfs/e2e` only; no image that ships holds it. One line in, one answer out, then the
 //! connection closes. The answer's first word is `ok`, or `errno` with the number.
@@ -12,9 +13,13 @@
 //! clock          sets the wall clock
 //! bind PORT      listens on a TCP port of 127.0.0.1
 //! open PATH      opens a file for reading and writing
+//! write PATH     makes a file of what follows the line
+//! kmstool ARGS   runs the KMS tool with these arguments, separated by tabs, and what follows the line as its input
 //! exit N         ends with that status
 //! ```
 #![forbid(unsafe_code)]
+
+mod kmstool;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -28,9 +33,12 @@ use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
 const PORT: u32 = 7000;
 const MAX_ANSWER: u64 = 64 * 1024;
+const MAX_QUESTION: u64 = 1024 * 1024;
 
 fn main() -> io::Result<ExitCode> {
-    let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, PORT))?;
+    let port = std::env::args().nth(1).map(|port| port.parse());
+    let port = port.transpose().map_err(io::Error::other)?.unwrap_or(PORT);
+    let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, port))?;
     loop {
         let (mut stream, _) = listener.accept()?;
         // A caller that goes away is no reason to end.
@@ -47,13 +55,14 @@ fn main() -> io::Result<ExitCode> {
 fn serve(stream: &mut VsockStream) -> io::Result<Option<u8>> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut line = String::new();
-    BufReader::new((&*stream).take(4096)).read_line(&mut line)?;
+    let mut reader = BufReader::new((&*stream).take(MAX_QUESTION));
+    reader.read_line(&mut line)?;
     let line = line.trim_end_matches('\n');
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     if word == "exit" {
         return Ok(rest.parse().ok());
     }
-    let answer = match act(word, rest) {
+    let answer = match act(word, rest, &mut reader) {
         Ok(bytes) => [b"ok ", bytes.as_slice()].concat(),
         Err(error) => format!("errno {}", error.raw_os_error().unwrap_or(-1)).into_bytes(),
     };
@@ -61,7 +70,7 @@ fn serve(stream: &mut VsockStream) -> io::Result<Option<u8>> {
     Ok(None)
 }
 
-fn act(word: &str, rest: &str) -> io::Result<Vec<u8>> {
+fn act(word: &str, rest: &str, input: &mut impl io::Read) -> io::Result<Vec<u8>> {
     match word {
         "read" => {
             let mut bytes = Vec::new();
@@ -94,6 +103,11 @@ fn act(word: &str, rest: &str) -> io::Result<Vec<u8>> {
             .write(true)
             .open(rest)
             .map(|_| Vec::new()),
+        "write" => {
+            io::copy(input, &mut File::create(rest)?)?;
+            Ok(Vec::new())
+        }
+        "kmstool" => kmstool::run(rest, input),
         _ => Err(io::Error::from_raw_os_error(22)),
     }
 }

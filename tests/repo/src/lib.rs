@@ -89,3 +89,12 @@ pub fn packages() -> BTreeMap<String, Package> {
     };
     members.into_iter().map(package).collect()
 }
+
+/// The fuzz targets: a package outside of the workspace, compiled differently.
+#[must_use]
+pub fn fuzz_package() -> Package {
+    Package {
+        folder: "fuzz".to_owned(),
+        manifest: read_toml(&top().join("fuzz/Cargo.toml")),
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use repo::{files, packages, top};
+use repo::{files, fuzz_package, packages, top};
 
 fn text(file: &Path) -> String {
     fs::read_to_string(top().join(file)).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
@@ -89,6 +89,7 @@ fn every_third_party_crate_is_explained() {
     for package in packages.values() {
         used.extend(package.dependencies(&["dependencies", "build-dependencies", "dev-dependencies"]));
     }
+    used.extend(fuzz_package().dependencies(&["dependencies"]));
     used.retain(|name| !packages.contains_key(name));
     for name in &used {
         assert!(

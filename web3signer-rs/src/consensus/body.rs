@@ -58,17 +58,15 @@ pub(super) struct Versioned<W> {
     pub(super) data: Option<W>,
 }
 
-/// A version's name in any case.
-struct Version;
+/// A fork by its name in any case.
+struct Version(Fork);
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        if Fork::from_name(&name).is_some() {
-            Ok(Self)
-        } else {
-            Err(serde::de::Error::custom("unknown version"))
-        }
+        Fork::from_name(&name)
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("unknown version"))
     }
 }
 
@@ -83,6 +81,11 @@ pub(super) struct AggregateRequest {
 }
 
 impl AggregateRequest {
+    /// Whether the request calls its aggregate one of Gloas.
+    pub(super) fn says_gloas(&self) -> bool {
+        matches!(self.version, Some(Version(Fork::Gloas)))
+    }
+
     /// The flat form: `data` where there is also a `version`, or where nothing flat is given.
     pub(super) fn flat(self) -> AggregateAndProofWire {
         match self.data {

@@ -1,7 +1,6 @@
 //! The first step: from the bytes of a request's body to a [`SignRequest`]. What fails here is the client's text.
 
 use super::body::{AggregateRequest, BlockRequest, Body};
-use super::containers::aggregate::AggregateAndProofWire;
 use super::containers::block::BeaconBlockWire;
 use super::containers::small::{
     AggregationSlotWire, AttestationDataWire, DepositWire, ForkInfoWire, PayloadAttestationDataWire,
@@ -34,7 +33,7 @@ pub(super) enum Object {
     Deposit(DepositWire),
     VoluntaryExit(VoluntaryExitWire),
     AggregationSlot(AggregationSlotWire),
-    Aggregate(Box<AggregateAndProofWire>),
+    Aggregate(Box<AggregateRequest>),
     SyncCommitteeMessage(SyncCommitteeMessageWire),
     SyncSelection(SyncAggregatorSelectionDataWire),
     Contribution(Box<ContributionAndProofWire>),
@@ -76,9 +75,9 @@ impl SignRequest {
             Kind::Deposit => body.deposit.map(Object::Deposit),
             Kind::VoluntaryExit => body.voluntary_exit.map(Object::VoluntaryExit),
             Kind::AggregationSlot => body.aggregation_slot.map(Object::AggregationSlot),
-            Kind::AggregateAndProof | Kind::AggregateAndProofV2 => body
-                .aggregate_and_proof
-                .map(|request| Object::Aggregate(Box::new(AggregateRequest::flat(*request)))),
+            Kind::AggregateAndProof | Kind::AggregateAndProofV2 => {
+                body.aggregate_and_proof.map(Object::Aggregate)
+            }
             Kind::SyncCommitteeMessage => body.sync_committee_message.map(Object::SyncCommitteeMessage),
             Kind::SyncCommitteeSelectionProof => {
                 body.sync_aggregator_selection_data.map(Object::SyncSelection)

@@ -2,8 +2,7 @@
 
 use tree_hash::TreeHash;
 
-use super::body::BlockRequest;
-use super::containers::aggregate::AggregateAndProofWire;
+use super::body::{AggregateRequest, BlockRequest};
 use super::containers::block::{BeaconBlock, BeaconBlockAltair, BeaconBlockAltairWire, BeaconBlockWire};
 use super::containers::preset::{Mainnet, Minimal, Preset};
 use super::containers::small::{
@@ -188,7 +187,7 @@ fn message_of_fork<P: Preset>(
             let slot = AggregationSlot::complete(Some(wire), member)?;
             Message::free(&slot, at_slot(DomainType::SELECTION_PROOF, slot.slot))
         }
-        Object::Aggregate(wire) => aggregate::<P>(*wire, network, |slot| {
+        Object::Aggregate(request) => aggregate::<P>(kind, *request, network, |slot| {
             at_slot(DomainType::AGGREGATE_AND_PROOF, slot)
         })?,
         Object::SyncCommitteeMessage(wire) => {
@@ -250,11 +249,18 @@ fn altair_block<P: Preset>(
 }
 
 fn aggregate<P: Preset>(
-    wire: AggregateAndProofWire,
+    kind: Kind,
+    request: AggregateRequest,
     network: &Network,
     domain: impl FnOnce(u64) -> Root,
 ) -> Result<Message, CannotSign> {
+    let says_gloas = request.says_gloas();
+    let wire = request.flat();
     let slot = wire.slot()?;
+    if says_gloas {
+        // The only version that is more than decoration: without Gloas the form would be another and the root wrong.
+        require(Fork::Gloas, kind, slot, network)?;
+    }
     let object_root = wire.root::<P>(network.fork_at_slot(slot))?.0;
     Ok(Message {
         object_root,

@@ -1,12 +1,12 @@
 //! Slashing protection in Amazon DynamoDB: one item per validator, one conditional write per decision.
 //!
-//! The condition of the write *is* the rule ([`permit`]): DynamoDB evaluates it and the write as one step, so any number of
+//! The condition of the write *is* the rule (`permit`): DynamoDB evaluates it and the write as one step, so any number of
 //! signers may share the table. What is read is read consistently. What must hold:
 //!
 //! - the table is the configured one, by ARN and by `TableId`: a table that was deleted and made again, or restored from a
 //!   backup, has another id. It is compared before the first use and at every health query; after a mismatch nothing is
 //!   signed until a restart;
-//! - an absent item is a refusal. Only the operator's import makes items ([`admin`]);
+//! - an absent item is a refusal. Only the operator's import makes items (`admin`);
 //! - `enabled = false` never signs, and no signer sets it back;
 //! - the genesis root comes from the network.
 //!
@@ -15,7 +15,7 @@
 //! fails and the duty is refused although it is on record: a missed duty, never two.
 //!
 //! Layout of the items: `SPEC.md`. [`arn`] names table and host, [`credentials`] is the file with the credential,
-//! [`artefact`] the records that provisioning needs.
+//! `artefact` the records that provisioning needs.
 
 pub mod arn;
 pub mod credentials;
@@ -24,6 +24,7 @@ mod admin;
 mod artefact;
 mod item;
 mod permit;
+mod records;
 
 use std::fmt;
 use std::path::PathBuf;

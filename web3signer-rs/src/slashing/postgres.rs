@@ -2,11 +2,11 @@
 //! programs can share one database.
 //!
 //! The schema is the operator's to make and to migrate; its version is checked at the start. One decision is one transaction
-//! ([`permit`]). The rules are the complete ones. What the database answers is trusted: a database that was rolled back
+//! (`permit`). The rules are the complete ones. What the database answers is trusted: a database that was rolled back
 //! protects from nothing.
 //!
-//! [`jdbc`] reads the URL, [`tls`] checks the server, [`pool`] lends connections; [`admin`], [`import`], [`export`] and
-//! [`prune`] are what the operator and time ask for.
+//! [`jdbc`] reads the URL, `tls` checks the server, `pool` lends connections; `admin`, `import`, `export` and
+//! `prune` are what the operator and time ask for.
 
 pub mod jdbc;
 

@@ -1,4 +1,4 @@
-//! A small HTTP server before moto. It adds to DescribeTable what moto leaves out (`TableId`), loses answers on demand, and
+//! A small HTTP server before moto. It adds to `DescribeTable` what moto leaves out (`TableId`), loses answers on demand, and
 //! remembers which hosts it was called by. With a certificate it speaks TLS.
 
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ use crate::support::service;
 /// What the front does, and what it saw.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// Added to DescribeTable; nothing if `None`.
+    /// Added to `DescribeTable`; nothing if `None`.
     pub(crate) table_id: Mutex<Option<String>>,
-    /// How many answers to UpdateItem are still to be lost after moto has done the work.
+    /// How many answers to `UpdateItem` are still to be lost after moto has done the work.
     pub(crate) lose: AtomicUsize,
     /// Operations by name, in order.
     pub(crate) seen: Mutex<Vec<String>>,

@@ -1,9 +1,7 @@
 //! The memory store: floors, time, the journal, crashes.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use web3signer_rs::duty::Root;
@@ -331,6 +329,46 @@ fn a_long_journal_is_rewritten_and_says_the_same() {
     assert_eq!(leftovers, ["journal", "journal.lock"]);
 }
 
+/// There is no room, say. The journal goes on as it is.
+#[test]
+fn a_journal_that_cannot_be_rewritten_still_notes() {
+    let folder = tmpfs();
+    let path = folder.path().join("journal");
+    let clock = HandClock::at_epoch(10);
+    let in_the_way = folder.path().join("journal.new");
+    fs::create_dir(&in_the_way).unwrap();
+    run(async {
+        let store = Arc::new(open(&path, &clock).unwrap());
+        store.register(&[key(1)]).await.unwrap();
+        let sign = async |epochs: std::ops::Range<u64>| {
+            for epoch in epochs {
+                clock.go_to_epoch(epoch);
+                assert!(permitted(&store, &key(1), &vote(epoch, epoch + 1, 1)).await);
+            }
+        };
+        sign(11..7_000).await;
+        let length = fs::metadata(&path).unwrap().len();
+        assert!(length > 1 << 20, "{length} bytes");
+        let watched = Arc::clone(&store);
+        let once = tokio::time::timeout(std::time::Duration::from_millis(50), async move {
+            watched.maintain().await;
+        });
+        once.await.unwrap_err();
+        assert!(!store.is_healthy());
+
+        fs::remove_dir(&in_the_way).unwrap();
+        sign(7_000..14_000).await;
+        let length = fs::metadata(&path).unwrap().len();
+        assert!(length < 1 << 20, "{length} bytes");
+        drop(store);
+        let store = open(&path, &clock).unwrap();
+        assert_eq!(
+            store.export(None).await.unwrap().validators[&key(1)].attestations[0].target,
+            14_000
+        );
+    });
+}
+
 #[test]
 fn decisions_are_told_to_the_observer() {
     let folder = tmpfs();
@@ -371,72 +409,5 @@ fn off_permits_everything_and_says_so() {
         assert!(permitted(&store, &key(1), &block(1, 2)).await);
         store.high_watermark().await.unwrap_err();
         store.export(None).await.unwrap_err();
-    });
-}
-
-/// Names the journal to the child of [`a_killed_signer_keeps_its_floor`].
-const CHILD: &str = "NITRO_TEST_JOURNAL";
-
-/// The child permits one vote after another and says so; it is killed with SIGKILL somewhere between a decision and the
-/// next. Whatever it said, or was about to say, its successor does not contradict.
-#[test]
-fn a_killed_signer_keeps_its_floor() {
-    if let Some(path) = std::env::var_os(CHILD) {
-        return child(Path::new(&path));
-    }
-    let folder = tmpfs();
-    for round in 0..20 {
-        let path = folder.path().join(format!("journal-{round}"));
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "memory::a_killed_signer_keeps_its_floor",
-                "--nocapture",
-            ])
-            .env(CHILD, &path)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = 0;
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        for line in lines.map_while(Result::ok) {
-            if let Some(target) = line.strip_prefix("permitted ") {
-                said = target.parse().unwrap();
-                if said >= 11 + round {
-                    child.kill().unwrap();
-                }
-            }
-        }
-        child.wait().unwrap();
-        assert!(said >= 11 + round, "round {round}: the child said {said}");
-        let clock = HandClock::at_epoch(10_000);
-        clock.go_to_epoch(0);
-        run(async {
-            let store = open(&path, &clock).unwrap();
-            clock.go_to_epoch(10_000);
-            store.register(&[key(1)]).await.unwrap();
-            for target in 11..=said {
-                assert!(
-                    !permitted(&store, &key(1), &vote(10, target, 2)).await,
-                    "target {target}"
-                );
-            }
-        });
-    }
-}
-
-fn child(path: &Path) {
-    let clock = HandClock::at_epoch(10);
-    run(async {
-        let store = open(path, &clock).unwrap();
-        store.register(&[key(1)]).await.unwrap();
-        let mut out = std::io::stdout();
-        for target in 11..9_000 {
-            clock.go_to_epoch(target - 1);
-            assert!(permitted(&store, &key(1), &vote(10, target, 1)).await);
-            writeln!(out, "permitted {target}").unwrap();
-            out.flush().unwrap();
-        }
     });
 }

@@ -46,7 +46,7 @@ pub(crate) async fn no_slashable_pair(signers: &[Arc<Protection>], rounds: u64) 
             .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
-    let mut signed: Vec<(u64, u64, u8)> = Vec::new();
+    let mut votes: Vec<(u64, u64, u8)> = Vec::new();
     for round in 0..rounds {
         let mut tasks = JoinSet::new();
         for number in 0..AT_ONCE {
@@ -62,16 +62,16 @@ pub(crate) async fn no_slashable_pair(signers: &[Arc<Protection>], rounds: u64) 
                 won.then_some((source, target, number))
             });
         }
-        signed.extend(tasks.join_all().await.into_iter().flatten());
+        votes.extend(tasks.join_all().await.into_iter().flatten());
     }
-    signed.sort_unstable();
-    signed.dedup();
+    votes.sort_unstable();
+    votes.dedup();
     assert!(
-        signed.len() as u64 > rounds / 10,
-        "too few votes for a test: {signed:?}"
+        votes.len() as u64 > rounds / 10,
+        "too few votes for a test: {votes:?}"
     );
-    for (index, one) in signed.iter().enumerate() {
-        for other in &signed[index + 1..] {
+    for (index, one) in votes.iter().enumerate() {
+        for other in &votes[index + 1..] {
             let double = one.1 == other.1;
             let around = (one.0 < other.0 && other.1 < one.1) || (other.0 < one.0 && one.1 < other.1);
             assert!(!double && !around, "{one:?} and {other:?} were both signed");

@@ -81,7 +81,7 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .unwrap()
-        .block_on(async { tokio::time::timeout(Duration::from_secs(120), test).await })
+        .block_on(async { tokio::time::timeout(Duration::from_mins(2), test).await })
         .expect("the test took longer than two minutes")
 }
 

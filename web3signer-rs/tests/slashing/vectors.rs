@@ -120,11 +120,11 @@ pub(crate) async fn run_all<S: AsyncFn(Root) -> Protection>(scheme: Scheme, make
                         !got || ask.should_succeed_complete,
                         "{place} {kind} {index} is slashable"
                     );
-                    let fine = match scheme {
+                    let right = match scheme {
                         Scheme::Complete => got == expected[kind][index].as_bool().unwrap(),
                         Scheme::Minimal => got || !ask.should_succeed,
                     };
-                    if !fine {
+                    if !right {
                         wrong.push(format!("{place} {kind} {index}: {duty:?} gave {got}"));
                     }
                     between += u32::from(got && !ask.should_succeed);

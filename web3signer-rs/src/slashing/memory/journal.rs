@@ -53,6 +53,12 @@ pub enum JournalError {
         /// Where the first bad record begins.
         offset: u64,
     },
+    /// The file is longer than any journal of this program.
+    #[error("{path} is longer than {MAX_JOURNAL_BYTES} bytes, so it is not read and nothing is signed", path = .path.display())]
+    TooLong {
+        /// The journal.
+        path: PathBuf,
+    },
     /// A write failed and could not be taken back.
     #[error("an earlier write to {path} failed and could not be undone; restart the signer", path = .path.display())]
     Poisoned {
@@ -71,6 +77,8 @@ pub(super) struct Journal {
     length: u64,
     checksum: Checksum,
     poisoned: bool,
+    /// Not to be rewritten below this length, bytes.
+    compact_above: u64,
 }
 
 impl Journal {
@@ -82,9 +90,15 @@ impl Journal {
             .map_err(|source| failed("open", path, source))?;
         let mut bytes = Vec::new();
         (&mut file)
-            .take(MAX_JOURNAL_BYTES)
+            .take(MAX_JOURNAL_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|source| failed("read", path, source))?;
+        if bytes.len() as u64 > MAX_JOURNAL_BYTES {
+            // Half of it would be half of the floors.
+            return Err(JournalError::TooLong {
+                path: path.to_owned(),
+            });
+        }
         let (records, torn) = bytes.as_chunks::<RECORD_BYTES>();
         let mut checksum = SEED;
         let mut length = 0;
@@ -106,6 +120,7 @@ impl Journal {
             length,
             checksum,
             poisoned: false,
+            compact_above: COMPACT_ABOVE_BYTES,
         };
         if !torn.is_empty() {
             journal.take_back()?;
@@ -140,14 +155,26 @@ impl Journal {
     /// Whether the file is much longer than `live` records need.
     pub(super) fn wants_compaction(&self, live: usize) -> bool {
         let needed = (live as u64).saturating_mul(RECORD_BYTES as u64);
-        self.length > COMPACT_ABOVE_BYTES && self.length > needed.saturating_mul(4)
+        self.length > self.compact_above && self.length > needed.saturating_mul(4)
     }
 
-    /// Replaces the file by one with `records` alone; the old one stays in use where that fails. A crash at any point leaves the old or the new file, whole.
+    /// Replaces the file by one with `records` alone. A crash at any point leaves the old or the new file, whole. Where it
+    /// fails the old file stays in use, and it is tried again when that has grown by as much as before.
     pub(super) fn compact(&mut self, records: impl Iterator<Item = Record>) -> Result<(), JournalError> {
         let mut new = self.path.clone().into_os_string();
         new.push(".new");
         let new = PathBuf::from(new);
+        let replaced = self.replace(&new, records);
+        self.compact_above = COMPACT_ABOVE_BYTES;
+        if replaced.is_err() {
+            self.compact_above = self.length.saturating_add(COMPACT_ABOVE_BYTES);
+            // What is left of it takes room on the tmpfs. It may not be there; the next try overwrites it.
+            let _gone = std::fs::remove_file(&new);
+        }
+        replaced
+    }
+
+    fn replace(&mut self, new: &Path, records: impl Iterator<Item = Record>) -> Result<(), JournalError> {
         let mut bytes = Vec::new();
         let mut checksum = SEED;
         for record in records {
@@ -157,12 +184,12 @@ impl Journal {
         }
         let mut file = options()
             .truncate(true)
-            .open(&new)
-            .map_err(|source| failed("open", &new, source))?;
+            .open(new)
+            .map_err(|source| failed("open", new, source))?;
         file.write_all(&bytes)
             .and_then(|()| file.sync_data())
-            .map_err(|source| failed("write", &new, source))?;
-        std::fs::rename(&new, &self.path).map_err(|source| failed("replace", &self.path, source))?;
+            .map_err(|source| failed("write", new, source))?;
+        std::fs::rename(new, &self.path).map_err(|source| failed("replace", &self.path, source))?;
         // From here the old file has no name: what is written must go to the new one.
         self.file = file;
         self.length = bytes.len() as u64;

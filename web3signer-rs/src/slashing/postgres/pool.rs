@@ -60,7 +60,10 @@ impl Pool {
             .port(url.port)
             .dbname(&url.database)
             .application_name("web3signer-rs")
-            .connect_timeout(CONNECT);
+            .connect_timeout(CONNECT)
+            // A connection that something on the way forgot must not cost a duty before it is noticed.
+            .keepalives_idle(Duration::from_secs(30))
+            .tcp_user_timeout(CONNECT);
         if let Some(user) = config.username.as_ref().or(url.user.as_ref()) {
             settings.user(user);
         }

@@ -291,7 +291,7 @@ def aggregate(network, slot, bits, label):
     as_json["aggregation_bits"] = to_json(value)
     flat = {"aggregator_index": str(index), "aggregate": as_json, "selection_proof": to_json(proof)}
     wrapped = rnd.random() < 0.5
-    obj = {"version": rnd.choice(["PHASE0", "ELECTRA", "FULU", "GLOAS"]), "data": flat} if wrapped else flat
+    obj = {"version": rnd.choice(["PHASE0", "ELECTRA", "FULU", "DENEB"]), "data": flat} if wrapped else flat
     kind = rnd.choice(["AGGREGATE_AND_PROOF", "AGGREGATE_AND_PROOF_V2"])
     object_root = root(AggregateRoot(aggregator_index=index, aggregate=aggregate_root, selection_proof=proof))
     add(f"{label}/{bits}-bits", network, kind, "aggregate_and_proof", obj, object_root, b"\6\0\0\0", epoch)
