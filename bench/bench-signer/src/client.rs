@@ -98,7 +98,11 @@ impl Connection {
             let got = self.buffer.get(..have).unwrap_or_default();
             // The text of a signature is 194 bytes behind the empty line.
             if let Some(at) = got.windows(4).position(|window| window == b"\r\n\r\n") {
-                ensure!(got.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(got));
+                ensure!(
+                    got.starts_with(b"HTTP/1.1 200"),
+                    "{}",
+                    String::from_utf8_lossy(got)
+                );
                 if have >= at + 4 + 194 {
                     return Ok(());
                 }

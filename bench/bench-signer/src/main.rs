@@ -30,8 +30,14 @@ const CONNECTIONS: usize = 4;
 const ROUNDS: usize = 4;
 
 fn main() -> Result<()> {
-    let program = PathBuf::from(std::env::args_os().nth(1).context("usage: bench-signer PATH_OF_WEB3SIGNER")?);
-    let size = fs::metadata(&program).with_context(|| program.display().to_string())?.len();
+    let program = PathBuf::from(
+        std::env::args_os()
+            .nth(1)
+            .context("usage: bench-signer PATH_OF_WEB3SIGNER")?,
+    );
+    let size = fs::metadata(&program)
+        .with_context(|| program.display().to_string())?
+        .len();
     println!("program                         {:>10.2} MB", mega(size));
     signatures(&program)?;
     keys(&program)?;
@@ -54,19 +60,29 @@ fn secret(number: u64) -> [u8; 32] {
 
 fn write_keys(folder: &Path, count: u64) -> Result<()> {
     let documents: Vec<String> = (0..count)
-        .map(|number| format!("type: file-raw\nprivateKey: \"0x{}\"\n", hex::encode(secret(number))))
+        .map(|number| {
+            format!(
+                "type: file-raw\nprivateKey: \"0x{}\"\n",
+                hex::encode(secret(number))
+            )
+        })
         .collect();
     Ok(fs::write(folder.join("keys.yaml"), documents.join("---\n"))?)
 }
 
 /// One request for each key and slot, slots ascending.
 fn requests() -> Result<Vec<Vec<u8>>> {
-    #[expect(clippy::disallowed_methods, reason = "slashing protection in memory asks for the present epoch")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "slashing protection in memory asks for the present epoch"
+    )]
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let first = ((now - GENESIS) / 12 / SLOTS + 1) * SLOTS;
     let mut names = Vec::new();
     for number in 0..KEYS {
-        names.push(hex::encode(SecretKey::from_bytes(&secret(number))?.public_key().as_bytes()));
+        names.push(hex::encode(
+            SecretKey::from_bytes(&secret(number))?.public_key().as_bytes(),
+        ));
     }
     let mut requests = Vec::new();
     for slot in first..first + SLOTS {
@@ -110,28 +126,41 @@ fn signatures(program: &Path) -> Result<()> {
     let config = client::config(&server::tls_files())?;
     // Half of the duties for the cost, half for the latency.
     let (for_cost, for_latency) = requests.split_at(requests.len() / 2);
-    let (mut bare_sum, mut served_sum, mut elapsed, mut served) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0_u32);
+    let (mut bare_sum, mut cpu_sum, mut elapsed) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let mut count = 0_u32;
     for round in for_cost.chunks(for_cost.len() / ROUNDS) {
         bare_sum += bare(1000)?;
         let (cpu, began) = (server.cpu()?, Instant::now());
         let times = send(round, server.port, &config, None)?;
         elapsed += began.elapsed();
-        served_sum += server.cpu()? - cpu;
-        served += u32::try_from(times.len())?;
+        cpu_sum += server.cpu()?.saturating_sub(cpu);
+        count += u32::try_from(times.len())?;
     }
     let bare = bare_sum / u32::try_from(ROUNDS)?;
-    let each = served_sum / served;
-    let rate = f64::from(served) / elapsed.as_secs_f64();
-    println!("bare BLS signature              {:>10.1} us of processor time", micros(bare));
-    println!("signature over HTTPS            {:>10.1} us of the server's processor time", micros(each));
-    println!("ratio (1.0: nothing but BLS)    {:>10.3}", bare.as_secs_f64() / each.as_secs_f64());
+    let each = cpu_sum / count;
+    let rate = f64::from(count) / elapsed.as_secs_f64();
+    println!(
+        "bare BLS signature              {:>10.1} us of processor time",
+        micros(bare)
+    );
+    println!(
+        "signature over HTTPS            {:>10.1} us of the server's processor time",
+        micros(each)
+    );
+    println!(
+        "ratio (1.0: nothing but BLS)    {:>10.3}",
+        bare.as_secs_f64() / each.as_secs_f64()
+    );
     println!("signatures per second           {rate:>10.0} on one processor, {CONNECTIONS} connections");
     let mut times = send(for_latency, server.port, &config, Some(rate / 2.0))?;
     times.sort_unstable();
     for (name, thousandths) in [("p50", 500), ("p99", 990), ("p999", 999)] {
         let at = (times.len() * thousandths / 1000).min(times.len() - 1);
         let time = times.get(at).copied().unwrap_or_default();
-        println!("{name:<4} at half of that load        {:>10.2} ms", micros(time) / 1000.0);
+        println!(
+            "{name:<4} at half of that load        {:>10.2} ms",
+            micros(time) / 1000.0
+        );
     }
     Ok(())
 }
@@ -142,7 +171,12 @@ fn micros(time: Duration) -> f64 {
 
 /// Sends requests over all connections; with a rate, each at its time. A request that is late because the one before
 /// it was slow counts from the time at which it should have gone.
-fn send(requests: &[Vec<u8>], port: u16, config: &Arc<rustls::ClientConfig>, rate: Option<f64>) -> Result<Vec<Duration>> {
+fn send(
+    requests: &[Vec<u8>],
+    port: u16,
+    config: &Arc<rustls::ClientConfig>,
+    rate: Option<f64>,
+) -> Result<Vec<Duration>> {
     std::thread::scope(|scope| {
         let mut workers = Vec::new();
         for worker in 0..CONNECTIONS {
@@ -151,7 +185,9 @@ fn send(requests: &[Vec<u8>], port: u16, config: &Arc<rustls::ClientConfig>, rat
                 let began = Instant::now();
                 let mut times = Vec::new();
                 for (number, request) in requests.iter().enumerate().skip(worker).step_by(CONNECTIONS) {
-                    let due = rate.map(|rate| began + Duration::from_secs_f64(f64::from(u32::try_from(number).unwrap_or(0)) / rate));
+                    let due = rate.map(|rate| {
+                        began + Duration::from_secs_f64(f64::from(u32::try_from(number).unwrap_or(0)) / rate)
+                    });
                     if let Some(wait) = due.map(|due| due.saturating_duration_since(Instant::now())) {
                         std::thread::sleep(wait);
                     }
@@ -177,12 +213,22 @@ fn keys(program: &Path) -> Result<()> {
     let one = Server::start(program, folder.path())?;
     let (started, base) = (one.started_in, one.resident()?);
     drop(one);
-    println!("start to listening, 1 key       {:>10.0} ms", micros(started) / 1000.0);
+    println!(
+        "start to listening, 1 key       {:>10.0} ms",
+        micros(started) / 1000.0
+    );
     println!("memory, 1 key                   {:>10.1} MB", mega(base));
     write_keys(folder.path(), MANY)?;
     let many = Server::start(program, folder.path())?;
     let resident = many.resident()?;
-    println!("start to listening, {MANY} keys {:>9.2} s", many.started_in.as_secs_f64());
-    println!("memory, {MANY} keys           {:>10.1} MB, {} bytes for each key", mega(resident), resident.saturating_sub(base) / MANY);
+    println!(
+        "start to listening, {MANY} keys {:>9.2} s",
+        many.started_in.as_secs_f64()
+    );
+    println!(
+        "memory, {MANY} keys           {:>10.1} MB, {} bytes for each key",
+        mega(resident),
+        resident.saturating_sub(base) / MANY
+    );
     Ok(())
 }

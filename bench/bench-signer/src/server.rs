@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running server.
 pub(crate) struct Server {
@@ -35,11 +35,20 @@ impl Server {
             .arg(program)
             .arg(format!("--data-path={}", folder.path().display()))
             .arg(format!("--key-config-path={}", keys.display()))
-            .arg(format!("--tls-keystore-file={}", path("server_openssl3_default.p12")))
-            .arg(format!("--tls-keystore-password-file={}", path("server.password")))
+            .arg(format!(
+                "--tls-keystore-file={}",
+                path("server_openssl3_default.p12")
+            ))
+            .arg(format!(
+                "--tls-keystore-password-file={}",
+                path("server.password")
+            ))
             .arg(format!("--tls-known-clients-file={}", path("known_clients.txt")))
             .args(["--http-listen-port=0", "--logging=WARN", "eth2"])
-            .arg(format!("--memory-slashing-journal={}", folder.path().join("journal").display()))
+            .arg(format!(
+                "--memory-slashing-journal={}",
+                folder.path().join("journal").display()
+            ))
             .stdout(Stdio::null())
             .spawn()
             .context("taskset (util-linux)")?;
@@ -68,7 +77,10 @@ impl Server {
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let tasks = format!("/proc/{}/task", self.child.id());
         let mut nanos = 0;
-        #[expect(clippy::disallowed_methods, reason = "the times are added; their order does not matter")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the times are added; their order does not matter"
+        )]
         for task in fs::read_dir(tasks)? {
             nanos += on_cpu(&task?.path().join("schedstat"))?;
         }
@@ -78,7 +90,10 @@ impl Server {
     /// Memory in use, bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("VmRSS")?;
         Ok(line.split_whitespace().next().context("VmRSS")?.parse::<u64>()? * 1024)
     }
 }
