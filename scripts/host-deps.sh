@@ -21,6 +21,8 @@ if [ "${1:-build}" != build ]; then
     need prlimit util-linux
     need python3 python3
     need shellcheck shellcheck
+    need node nodejs
+    need npm npm
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
     command -v initdb >/dev/null 2>&1 || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)

@@ -6,31 +6,23 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-requirements=$top/tests/python/clients.txt
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nitro-web3signer
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 digest() { cat "$@" | sha256sum | cut -c1-16; }
 
-for tool in node npm python3; do
+for tool in node npm; do
     if ! command -v "$tool" >/dev/null 2>&1; then
         say "$tool is missing"
         exit 1
     fi
 done
 
-venv=$cache/python/clients-$(digest "$requirements")
+venv=$("$top/scripts/python-tool.sh" clients)
 node=$cache/node/clients-$(digest "$top/tests/node/package.json" "$top/tests/node/package-lock.json")
-mkdir -p "$cache/python" "$cache/node"
-exec 9>"$venv.lock"
+mkdir -p "$cache/node"
+exec 9>"$node.lock"
 flock 9
-if [ ! -e "$venv/complete" ]; then
-    say "installing from $(basename "$requirements")"
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$requirements"
-    touch "$venv/complete"
-fi
 if [ ! -e "$node/complete" ]; then
     say "installing from package-lock.json"
     rm -rf "$node"

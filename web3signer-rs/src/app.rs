@@ -148,14 +148,14 @@ pub fn load_keys(
         log.warn(duplicate);
     }
     let gone: Vec<ValidatorKey> = report.changes.removed.iter().map(name).collect();
-    if !gone.is_empty() {
-        if let Err(error) = runtime.block_on(protection.disable(&gone, Leaving::Reloaded)) {
-            log.error(format_args!(
-                "{} keys are gone, but slashing protection could not note it: {}",
-                gone.len(),
-                causes(&error)
-            ));
-        }
+    if !gone.is_empty()
+        && let Err(error) = runtime.block_on(protection.disable(&gone, Leaving::Reloaded))
+    {
+        log.error(format_args!(
+            "{} keys are gone, but slashing protection could not note it: {}",
+            gone.len(),
+            causes(&error)
+        ));
     }
     log.info(format_args!(
         "keys loaded: {} in use, {} new, {} gone, {} files or folders not usable",

@@ -19,7 +19,7 @@ impl PortsFile {
             "#This file contains the ports used by the running instance of Web3Signer. This file will be deleted after the node is shutdown.\nhttp-port={http}\n"
         );
         if let Some(metrics) = metrics {
-            text.push_str(&format!("metrics-port={metrics}\n"));
+            text.extend(["metrics-port=", &metrics.to_string(), "\n"]);
         }
         let path = folder.join("web3signer.ports");
         // A reader never sees half a file.

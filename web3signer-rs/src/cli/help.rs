@@ -19,10 +19,15 @@ pub fn usage(level: Level) -> String {
     } else {
         ""
     };
-    text.push_str(&format!(
-        "Usage:\n\n{command} [OPTIONS]{rest}\n\nDescription:\n\n{}\n",
-        about(level)
-    ));
+    text.extend([
+        "Usage:\n\n",
+        &command,
+        " [OPTIONS]",
+        rest,
+        "\n\nDescription:\n\n",
+        about(level),
+        "\n",
+    ]);
     text.push_str("\nOptions:\n");
     text.push_str("  -h, --help\n        Show this text and stop.\n");
     text.push_str("  -V, --version\n        Show the version and stop.\n");
@@ -49,7 +54,7 @@ pub fn usage(level: Level) -> String {
     if !children.is_empty() {
         text.push_str("\nCommands:\n  help [COMMAND]\n        Show the usage of a command and stop.\n");
         for child in children {
-            text.push_str(&format!("  {}\n", child.name()));
+            text.extend(["  ", child.name(), "\n"]);
             paragraph(&mut text, about(child));
         }
     }
@@ -94,7 +99,7 @@ fn sources(level: Level) -> String {
 fn section<'a>(text: &mut String, title: &str, options: impl Iterator<Item = &'a Opt>) {
     let mut options = options.peekable();
     if options.peek().is_some() {
-        text.push_str(&format!("\n{title}\n"));
+        text.extend(["\n", title, "\n"]);
     }
     for opt in options {
         option(text, opt);
@@ -108,13 +113,13 @@ fn option(text: &mut String, opt: &Opt) {
     } else {
         format!("={}", opt.label)
     };
-    text.push_str(&format!("  {names}{value}\n"));
+    text.extend(["  ", &names, &value, "\n"]);
     let mut help = opt.help.to_owned();
     if let Some(default) = opt.default {
-        help.push_str(&format!(" (default: {default})"));
+        help.extend([" (default: ", default, ")"]);
     }
     if let Effect::Nothing(why) | Effect::Refused(why) = opt.effect {
-        help.push_str(&format!(" Here: {why}."));
+        help.extend([" Here: ", why, "."]);
     }
     paragraph(text, &help);
 }

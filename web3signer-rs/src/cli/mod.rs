@@ -1,7 +1,7 @@
 //! Command line, environment and configuration file into values by option name.
 //!
 //! The layers, each using only those after it: what to do ([`read`]), values ([`values`]), configuration file
-//! ([`file`]), words ([`parse`]), usage texts ([`help`]), tables ([`table`]), rows ([`option`]).
+//! ([`mod@file`]), words ([`parse`]), usage texts ([`help`]), tables ([`table`]), rows ([`option`]).
 //! What the values mean together is decided in [`crate::config`].
 
 pub mod error;

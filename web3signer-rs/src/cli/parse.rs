@@ -156,10 +156,10 @@ fn option(level: Level, word: &str) -> Option<(&'static Opt, Option<&str>)> {
     if let Some(opt) = table::find(level, word) {
         return Some((opt, None));
     }
-    if let Some((name, value)) = word.split_once('=') {
-        if let Some(opt) = table::find(level, name) {
-            return Some((opt, Some(value)));
-        }
+    if let Some((name, value)) = word.split_once('=')
+        && let Some(opt) = table::find(level, name)
+    {
+        return Some((opt, Some(value)));
     }
     if word.starts_with("--") || !word.starts_with('-') {
         return None;

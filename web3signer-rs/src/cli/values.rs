@@ -47,7 +47,7 @@ impl fmt::Debug for Value {
 /// All values. Every key of the table that belongs to the commands in use is there, if it has a value.
 #[derive(Debug, Clone)]
 pub struct Values {
-    values: BTreeMap<&'static str, (Value, Source)>,
+    by_key: BTreeMap<&'static str, (Value, Source)>,
     /// Options that were given and do nothing: name and reason, for the log.
     pub idle: Vec<(&'static str, &'static str)>,
     /// Options that were given and that this signer refuses: name and reason. The configuration reports them, after
@@ -66,7 +66,7 @@ pub fn gather(
 ) -> Result<Values, UsageError> {
     known_keys(line.level(), file)?;
     let mut gathered = Values {
-        values: BTreeMap::new(),
+        by_key: BTreeMap::new(),
         idle: Vec::new(),
         refused: Vec::new(),
     };
@@ -83,7 +83,7 @@ pub fn gather(
                 Effect::Refused(why) => gathered.refused.push((opt.longest(), why)),
             }
         }
-        gathered.values.insert(opt.key(), (value, source));
+        gathered.by_key.insert(opt.key(), (value, source));
     }
     Ok(gathered)
 }
@@ -185,7 +185,7 @@ impl Values {
     /// Where the value of `key` came from.
     #[must_use]
     pub fn source(&self, key: &str) -> Source {
-        self.values
+        self.by_key
             .get(key)
             .map_or(Source::Default, |(_, source)| *source)
     }
@@ -233,6 +233,6 @@ impl Values {
     }
 
     fn value(&self, key: &str) -> Option<&Value> {
-        self.values.get(key).map(|(value, _)| value)
+        self.by_key.get(key).map(|(value, _)| value)
     }
 }

@@ -49,8 +49,10 @@ pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((socket, address)) => {
-                // Answers are small and each is awaited. A socket that does not take the option works all the same.
-                if socket.set_nodelay(true).is_ok() {}
+                // Answers are small and each is awaited. A socket that does not take the option is broken already.
+                if socket.set_nodelay(true).is_err() {
+                    continue;
+                }
                 return (socket, address);
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -101,7 +103,7 @@ async fn connection(
     let full = || {
         shared.app.log.warn(format_args!(
             "connection of {address} refused: {CONNECTIONS} are open"
-        ))
+        ));
     };
     let Some(tls) = &shared.app.tls else {
         drop(handshake);

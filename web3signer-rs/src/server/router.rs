@@ -55,7 +55,7 @@ const SIGN: &str = "/api/v1/eth2/sign/";
 const EXTENSION_SIGN: &str = "/api/v1/eth2/ext/sign/";
 
 impl Switches {
-    fn endpoints<'a>(self, path: &'a str) -> (&'static [(Method, Endpoint)], &'a str) {
+    fn endpoints(self, path: &str) -> (&'static [(Method, Endpoint)], &str) {
         const NONE: &[(Method, Endpoint)] = &[];
         match path {
             "/upcheck" => (&[(Method::GET, Endpoint::Upcheck)], ""),

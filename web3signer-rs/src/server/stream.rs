@@ -84,7 +84,7 @@ mod tests {
         let mut server = Patient::new(server, Duration::from_secs(30));
         let mut byte = [0];
         for _ in 0..3 {
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            sleep(Duration::from_secs(20)).await;
             client.write_all(b"x").await.unwrap();
             server.read_exact(&mut byte).await.unwrap();
         }

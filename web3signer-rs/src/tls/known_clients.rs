@@ -169,7 +169,7 @@ mod tests {
             KnownClients::parse(b"\n\xff"),
             Err(KnownClientsError::NotText { line: 2 })
         );
-        assert!(KnownClients::parse(&vec![b'\n'; FILE_LIMIT + 1]).is_err());
+        KnownClients::parse(&vec![b'\n'; FILE_LIMIT + 1]).unwrap_err();
     }
 
     #[test]

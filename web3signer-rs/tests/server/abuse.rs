@@ -39,7 +39,7 @@ fn malformed(dice: &mut Dice) -> Vec<u8> {
         4 => {
             body = GOOD
                 .replace("\"12160003\"", "99999999999999999999999999")
-                .into_bytes()
+                .into_bytes();
         }
         5 => {
             body = GOOD
@@ -47,12 +47,12 @@ fn malformed(dice: &mut Dice) -> Vec<u8> {
                     "ATTESTATION",
                     ["BLOCK", "BLOCK_V2", "DEPOSIT", "\\u0000", "PROOF"][dice.roll(5)],
                 )
-                .into_bytes()
+                .into_bytes();
         }
         6 => {
             body = (0..dice.roll(2000))
                 .map(|_| u8::try_from(dice.roll(256)).unwrap())
-                .collect()
+                .collect();
         }
         // Requests that are no HTTP, or not for this server.
         7 => {
@@ -90,7 +90,7 @@ fn malformed(dice: &mut Dice) -> Vec<u8> {
 /// The status of the answer; `None` if the server just closed.
 fn status(port: u16, bytes: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let sent = stream.write_all(bytes);
     let ended = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();

@@ -1,5 +1,5 @@
 //! Programs that others wrote, set on the server: Lodestar's client of external signers, schemathesis with Web3Signer's
-//! published OpenAPI file, py_ecc on a signature. `scripts/with-clients.sh` installs them.
+//! published interface file, `py_ecc` on a signature. `scripts/with-clients.sh` installs them.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -66,7 +66,10 @@ fn schemathesis(server: &Server, more: &[&str]) -> String {
         .args(["--phases", "examples,coverage,fuzzing", "--no-color"])
         .args(more);
     let text = checked(command.current_dir(folder.path()));
-    assert!(text.contains("Test cases:") && text.contains("Selected:"), "{text}");
+    assert!(
+        text.contains("Test cases:") && text.contains("Selected:"),
+        "{text}"
+    );
     text
 }
 
@@ -83,7 +86,10 @@ fn the_published_interface_holds_against_generated_requests() {
     let documented = "status_code_conformance,response_schema_conformance,content_type_conformance";
     let text = schemathesis(&server, &["--checks", documented, "--mode", "positive"]);
     assert!(text.contains("Tested: 10"), "{text}");
-    assert!(server.log().contains("prevented by slashing protection"), "no duty reached slashing protection");
+    assert!(
+        server.log().contains("prevented by slashing protection"),
+        "no duty reached slashing protection"
+    );
     // A sign request with another root than its own, or without its object, is a 500 by contract; everything else never is.
     schemathesis(
         &server,

@@ -96,13 +96,13 @@ fn a_key_is_imported_lives_on_and_is_deleted_with_its_history() {
     let (_, again) = call(&server, "DELETE", &json!({"pubkeys": [public]}));
     assert_eq!(again["data"][0]["status"], "not_active", "{again}");
     assert!(!server.get("/api/v1/eth2/publicKeys").text().contains(&public));
-    assert!(!fs::read_dir(keys.path()).unwrap().any(|entry| {
-        entry
-            .unwrap()
-            .file_name()
-            .to_string_lossy()
-            .contains(&public[2..])
-    }));
+    for end in ["yaml", "json", "password"] {
+        let name = format!("{}.{end}", &public[2..]);
+        assert!(
+            !keys.path().join(&name).exists() && !keys.path().join(format!("0x{name}")).exists(),
+            "{name}"
+        );
+    }
 }
 
 #[test]

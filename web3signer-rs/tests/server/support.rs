@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longest wait for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The key of the shared cases, and its public key.
 pub(crate) const SECRET: &str = "0x5528f51154c1ea9b18eab53aabc1d1a478930aaebde47730b51375df02f0076c";

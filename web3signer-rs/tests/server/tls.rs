@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 
@@ -222,7 +223,6 @@ fn an_old_certificate_is_refused_by_name() {
         "-out",
         &path("old.crt"),
     ]);
-    use rustls::pki_types::pem::PemObject;
     let old: Identity = (
         rustls::pki_types::CertificateDer::from_pem_file(path("old.crt")).unwrap(),
         rustls::pki_types::PrivateKeyDer::from_pem_file(path("old.key")).unwrap(),
