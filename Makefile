@@ -58,12 +58,13 @@ fuzz: test-deps ## One fuzz target for FUZZ_SECONDS (TARGET=name; without it: li
 test: test-deps eif simulator fuzz-smoke ## All tests
 	scripts/with-enclave.sh scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude bench-signer
 
-check: test-deps ## Format, lints, documentation, locks, shell scripts, repository rules
+check: test-deps ## Format, lints, documentation, locks, shell scripts, deployment files, repository rules
 	$(CARGO) fmt --all -- --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 	shellcheck $$(git ls-files '*.sh') .ci/run
+	scripts/check-deploy.sh
 	$(MAKE) --no-print-directory lock-check
 
 bench-deps:

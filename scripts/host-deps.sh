@@ -14,6 +14,8 @@ if [ "${1:-build}" != build ]; then
     need c++ g++
     need cpio cpio
     need git git
+    # For scripts/check-deploy.sh.
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     need openssl openssl
     need pkg-config pkg-config
     need prlimit util-linux

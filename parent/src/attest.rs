@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::control::ask;
+use crate::ask::ask;
 use crate::http_server::{Answer, JSON, answer, serve};
 use crate::limits::{Places, Rate};
 use crate::metrics::{Kind, Metrics, Number, count};

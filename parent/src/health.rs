@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::control::ask;
+use crate::ask::ask;
 use crate::http_server::{Answer, TEXT, answer, serve};
 use crate::journal::chain;
 use crate::limits::Places;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use abi::vsock::{BOOT_REPORT_PORT, LOG_PORT};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::attest::Relay;
 use crate::cli::{Cli, Command};
@@ -133,8 +133,7 @@ async fn watchdog(
     // A command takes these reports itself, as it does the heartbeat.
     if matches!(watchdog.enclave, config::Enclave::NitroCli { .. }) {
         let reports = Acceptor::bind(&place, BOOT_REPORT_PORT).context("listening for boot reports")?;
-        let (sender, _) = mpsc::channel(4);
-        tokio::spawn(logs::receive_reports(reports, journal.clone(), sender));
+        tokio::spawn(logs::receive_reports(reports, journal.clone()));
     }
     let enclave = Enclave::new(&watchdog.enclave, config.transport.cid, watchdog.times, &journal);
     let driver = Driver::new(

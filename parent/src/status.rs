@@ -9,8 +9,8 @@ use control::text::PublicKey;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
+use crate::ask::ask;
 use crate::config::Config;
-use crate::control::ask;
 use crate::exit::Exit;
 use crate::health::ready;
 use crate::journal::chain;

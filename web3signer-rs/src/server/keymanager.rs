@@ -130,7 +130,13 @@ pub async fn import(app: &Arc<App>, body: &[u8]) -> Answer {
         }
     }
     match app.signer.protection.register(&names).await {
-        Ok(registration) => tell(&app.log, &registration),
+        Ok(registration) => {
+            tell(&app.log, &registration);
+            // A key that was deleted here before may sign again, on top of the history just imported.
+            if let Err(error) = app.signer.protection.enable(&names).await {
+                fail_pending(&mut steps, &causes(&error));
+            }
+        }
         Err(error) => fail_pending(&mut steps, &causes(&error)),
     }
     let shared = Arc::clone(app);

@@ -48,7 +48,11 @@ pub(super) async fn call(operation: &str, body: &Value) -> Value {
 impl Table {
     pub(super) async fn make() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("slashing-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "slashing-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let made = call(
             "CreateTable",
             &json!({

@@ -67,7 +67,11 @@ impl Database {
 
     pub(super) async fn make_empty() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("slashing_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "slashing_{}_{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let server = Server::get();
         let admin = server.administrator("postgres").await;
         admin
