@@ -87,7 +87,7 @@ fn sources(level: Level) -> String {
         .collect();
     prefix.extend(path.iter().map(String::as_str));
     format!(
-        "\nEach option can also come from the environment ({}_NAME_OF_OPTION) or from the YAML file of\n--config-file (key {}name-of-option). The command line wins, then the environment, then the file.\n",
+        "\nEach option can also come from the environment ({}_NAME_OF_OPTION)\nor from the YAML file of --config-file (key {}name-of-option).\nThe command line wins, then the environment, then the file.\n",
         prefix.join("_"),
         level
             .path()
