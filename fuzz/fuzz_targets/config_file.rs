@@ -12,6 +12,9 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert!(error.to_string().len() < 300 + bytes.len().min(4096), "{error}"),
     }
     if let Ok(map) = ClientKeys::parse(bytes) {
-        assert!(!map.of(None).has(&[0; 48]), "a file lets a client without a name use a key");
+        assert!(
+            !map.of(None).has(&[0; 48]),
+            "a file lets a client without a name use a key"
+        );
     }
 });
