@@ -11,7 +11,7 @@ RECIPE = $(EIF_BUILDER) recipe
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps clean
+.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,12 +38,12 @@ simulator: deps
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
 
 unit: test-deps ## Tests that need no enclave
-	$(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude differential --exclude e2e --exclude simulator
-	$(CARGO) test --locked --package simulator --lib --bins
+	scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude bench-signer --exclude differential --exclude e2e --exclude simulator
+	$(CARGO) test --locked --package simulator --lib --bins --test kms
 
 e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
-	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm
+	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm --test clients
 
 repro: test-deps eif simulator ## Build all again, kernel included, in other surroundings and compare every byte (10 min)
 	NITRO_REPRO_ALL=1 scripts/with-enclave.sh $(CARGO) test --locked --package e2e --test repro
@@ -56,21 +56,27 @@ fuzz: test-deps ## One fuzz target for FUZZ_SECONDS (TARGET=name; without it: li
 
 # One call, so that everything is compiled once.
 test: test-deps eif simulator fuzz-smoke ## All tests
-	scripts/with-enclave.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms
+	scripts/with-enclave.sh scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude bench-signer
 
-check: test-deps ## Format, lints, documentation, locks, shell scripts, repository rules
+check: test-deps ## Format, lints, documentation, locks, shell scripts, deployment files, repository rules
 	$(CARGO) fmt --all -- --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 	shellcheck $$(git ls-files '*.sh') .ci/run
+	scripts/check-deploy.sh
 	$(MAKE) --no-print-directory lock-check
 
-bench: test-deps eif simulator ## Ratios to named peers, sizes and times, measured in one run
+bench-deps:
+	@scripts/host-deps.sh bench
+
+bench: bench-deps eif simulator ## Ratios to named peers, sizes and times, measured in one run
 	python3 bench/image.py $(EIF_BUILDER) $(SIMULATOR) "$$($(RECIPE) emulator)"
 	$(CARGO) run --quiet --locked --release --package differential --bin bench-eif
 	$(CARGO) run --quiet --locked --release --package bench-attest
 	$(CARGO) run --quiet --locked --release --package bench-kms
+	$(CARGO) build --quiet --locked --release --package web3signer-rs
+	$(CARGO) run --quiet --locked --release --package bench-signer target/release/web3signer
 
 lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
 	@$(EIF_BUILDER) lock $(LOCKED)

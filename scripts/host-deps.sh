@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What the host must have. `host-deps.sh build`: a C compiler for a few crates of the host tools. `host-deps.sh test`: also
-# what the tests call or compile against. Nothing of it reaches a measured byte. As root on Debian or Ubuntu it
-# installs what is missing, elsewhere it says what to install. Quiet when nothing is missing.
+# what the tests call or compile against. `host-deps.sh bench`: also what the benchmarks call. Nothing of it reaches a
+# measured byte. As root on Debian or Ubuntu it installs what is missing, elsewhere it says what to install. Quiet when
+# nothing is missing.
 set -euo pipefail
 
 missing=()
@@ -9,15 +10,23 @@ need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing+=("$2")
 }
 need cc gcc
-if [ "${1:-build}" = test ]; then
+if [ "${1:-build}" != build ]; then
     need c++ g++
     need cpio cpio
     need git git
+    need openssl openssl
     need pkg-config pkg-config
     need prlimit util-linux
     need python3 python3
     need shellcheck shellcheck
+    need node nodejs
+    need npm npm
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+    command -v initdb >/dev/null 2>&1 || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
+fi
+if [ "${1:-build}" = bench ]; then
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

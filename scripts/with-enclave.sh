@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command with the variables that tests of real enclaves read: where the emulator, the kernel, eif-builder and
-# the built image are. Builds what is not in the store yet.
+# Runs a command with the variables that tests of real enclaves read: where the emulator, the kernel, eif-builder, the
+# built image and the clients of AWS are. Builds or installs what is not there yet.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,4 +12,6 @@ export NITRO_TEST_KERNEL=$NITRO_KERNEL_DIR/bzImage
 export NITRO_EIF_BUILDER=$eif_builder
 export NITRO_SIMULATOR=$top/target/tool/simulator
 export NITRO_OUT_DIR=$top/out
+NITRO_AWS_CLIENTS=$("$top/scripts/aws-clients.sh")
+export NITRO_AWS_CLIENTS
 exec "$@"

@@ -15,6 +15,9 @@ use serde_json::Value;
 /// Longest file of custom metadata in bytes, as AWS's tools allow it.
 pub const MAX_CUSTOM_METADATA_BYTES: u64 = 4096;
 
+/// Longest command line in bytes: `COMMAND_LINE_SIZE` of Linux on both machines, without its NUL.
+pub const MAX_COMMAND_LINE_BYTES: usize = 2047;
+
 /// What to put together.
 #[derive(Clone, Debug)]
 pub struct Assembly {
@@ -77,6 +80,12 @@ pub enum AssembleError {
         /// The part.
         path: PathBuf,
     },
+    /// A command line above [`MAX_COMMAND_LINE_BYTES`], of which the kernel would drop the end.
+    #[error("the command line has {actual} bytes; the kernel takes at most {MAX_COMMAND_LINE_BYTES}")]
+    CommandLine {
+        /// Its length in bytes.
+        actual: usize,
+    },
     /// The output's path does not end in a file name.
     #[error("the output {} is not a file name", output.display())]
     NoFileName {
@@ -135,6 +144,10 @@ struct Input {
 /// # Errors
 /// [`AssembleError`]; the output is then what it was before, and no other file is left.
 pub fn assemble(assembly: &Assembly) -> Result<Written, AssembleError> {
+    let actual = assembly.cmdline.len();
+    if actual > MAX_COMMAND_LINE_BYTES {
+        return Err(AssembleError::CommandLine { actual });
+    }
     let mut kernel = Input::open("kernel", &assembly.kernel)?;
     if kernel.size == 0 {
         return Err(AssembleError::EmptyKernel { path: kernel.path });

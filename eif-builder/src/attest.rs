@@ -37,7 +37,8 @@ pub struct VerifyParameters {
     pub pcrs: Option<Vec<u8>>,
     /// `--nonce`: the nonce that was sent, in hex.
     pub nonce: Option<String>,
-    /// `--at`: an instant like `2026-01-31T23:59:59Z`, or `document` for the document's own timestamp; now when absent.
+    /// `--at`: an instant like `2026-01-31T23:59:59Z`, milliseconds since 1970 as documents have them, or `document` for the
+    /// document's own timestamp; now when absent.
     pub at: Option<String>,
     /// `--max-age`: a number with s, m, h or d behind it, like `5m`.
     pub max_age: Option<String>,
@@ -159,6 +160,13 @@ fn moment(at: Option<&str>, now: UnixMs) -> Result<Moment, UsageError> {
     match at {
         None => Ok(Moment::Now(now)),
         Some(AT_DOCUMENT) => Ok(Moment::OfDocument),
+        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let ms = text.parse().map_err(|_| UsageError::At {
+                text: text.to_owned(),
+                source: NotAnInstant,
+            })?;
+            Ok(Moment::Now(UnixMs::new(ms)))
+        }
         Some(text) => {
             let at = text.parse().map_err(|source| UsageError::At {
                 text: text.to_owned(),

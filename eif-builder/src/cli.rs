@@ -252,7 +252,7 @@ pub struct AttestVerifyArgs {
     /// Expect this nonce
     #[arg(long, value_name = "HEX")]
     pub nonce: Option<String>,
-    /// Check at this time (2026-01-31T23:59:59Z) or at the `document`'s own instead of now
+    /// Check at this time (2026-01-31T23:59:59Z, or milliseconds since 1970) or at the `document`'s own instead of now
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Refuse documents older than this, for example 90s, 5m, 2h

@@ -42,6 +42,8 @@ fn exit_codes() {
     for (arguments, expected) in [
         (vec!["verify", &good, at, time], 0),
         (vec!["verify", &good, at, time, "--max-age", "5m"], 0),
+        (vec!["verify", &good, at, "1616602242000", "--max-age", "1s"], 0),
+        (vec!["verify", &good, at, "2021-03-24T16:10:41.734000+00:00"], 0),
         (vec!["show", &good], 0),
         // The certificates have long expired.
         (vec!["verify", &good], 3),
@@ -55,6 +57,8 @@ fn exit_codes() {
         (vec!["verify", &good, "--nonce", "0"], 2),
         (vec!["verify", &good, "--max-age", "5"], 2),
         (vec!["verify", &good, "--at", "now"], 2),
+        (vec!["verify", &good, "--at", ""], 2),
+        (vec!["verify", &good, "--at", "99999999999999999999"], 2),
         (vec!["verify", &good, "--root", &garbage], 2),
         (vec!["verify", &good, "--public-key", "00"], 2),
         (vec!["verify"], 2),

@@ -2,6 +2,7 @@
 #![no_main]
 
 use kmstool_rs::batch::{Defaults, item};
+use kmstool_rs::key_id::KeyId;
 use kmstool_rs::ops::Operation as _;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -9,6 +10,13 @@ use serde_json::Value;
 fuzz_target!(|line: &[u8]| {
     let (id, request) = item(line, &Defaults::default());
     assert!(id.is_none_or(|id| id.len() <= 256));
+    let pinned = Defaults {
+        key_id: KeyId::new("alias/pinned").ok(),
+        ..Defaults::default()
+    };
+    if let Ok(request) = item(line, &pinned).1 {
+        assert_eq!(request.key_id, pinned.key_id, "a line chose another key");
+    }
     match request {
         Ok(request) => {
             // What is asked of KMS is the item and a recipient, nothing that the line smuggled in.

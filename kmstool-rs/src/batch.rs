@@ -23,10 +23,11 @@ pub const MAX_LINE_BYTES: usize = 32 * 1024;
 /// Longest `id`, bytes.
 const MAX_ID_BYTES: usize = 256;
 
-/// What items have that do not say otherwise.
+/// What holds for every item. A line may say the same or, for the context, more, but never anything else: whoever writes the
+/// lines is less trusted than whoever gives these.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
-    /// Pins the key.
+    /// Pins the key: an item that names another is refused, even if that is another name of the same key.
     pub key_id: Option<KeyId>,
     /// How the ciphertexts were made.
     pub algorithm: Option<EncryptionAlgorithm>,
@@ -71,6 +72,9 @@ pub enum LineError {
     /// A value is out of KMS's limits.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// A value is another than the one that holds for every item.
+    #[error("{0} is not what the command line demands")]
+    Pinned(&'static str),
 }
 
 /// An item as a line says it.
@@ -121,25 +125,33 @@ pub fn item(line: &[u8], defaults: &Defaults) -> (Option<String>, Result<Decrypt
     if raw.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
         return (None, Err(LineError::Id));
     }
-    let request = || -> Result<Decrypt, RequestError> {
+    let request = || -> Result<Decrypt, LineError> {
         let mut request = Decrypt::from_base64(&raw.ciphertext)?;
         let (key_id, algorithm) = (raw.key_id.as_deref(), raw.encryption_algorithm.as_deref());
-        request.key_id = key_id
-            .map(KeyId::new)
-            .transpose()?
-            .or_else(|| defaults.key_id.clone());
-        request.algorithm = algorithm
-            .map(EncryptionAlgorithm::from_name)
-            .transpose()?
-            .or(defaults.algorithm);
+        let key_id = key_id.map(KeyId::new).transpose()?;
+        let algorithm = algorithm.map(EncryptionAlgorithm::from_name).transpose()?;
+        request.key_id = pinned("key_id", defaults.key_id.clone(), key_id)?;
+        request.algorithm = pinned("encryption_algorithm", defaults.algorithm, algorithm)?;
         request.context = match raw.encryption_context {
-            Some(pairs) => EncryptionContext::new(pairs)?,
+            Some(pairs) => {
+                let more = EncryptionContext::new(pairs)?;
+                let joined = defaults.context.and(more)?;
+                joined.ok_or(LineError::Pinned("encryption_context"))?
+            }
             None => defaults.context.clone(),
         };
         Ok(request)
     };
-    let request = request().map_err(LineError::from);
+    let request = request();
     (raw.id, request)
+}
+
+/// What holds for every item, or what the line says; both only when they are the same.
+fn pinned<T: PartialEq>(what: &'static str, all: Option<T>, own: Option<T>) -> Result<Option<T>, LineError> {
+    match (all, own) {
+        (Some(all), Some(own)) if all != own => Err(LineError::Pinned(what)),
+        (all, own) => Ok(all.or(own)),
+    }
 }
 
 /// Runs a batch until the input ends.

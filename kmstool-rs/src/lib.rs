@@ -18,7 +18,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod key_id;
 pub mod ops;
-mod outage;
+pub mod outage;
 pub mod output;
 pub mod recipient;
 pub mod reply;

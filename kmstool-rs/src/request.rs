@@ -57,6 +57,21 @@ impl EncryptionContext {
         Ok(Self(pairs))
     }
 
+    /// These pairs and `more`; none when both have a name with different values.
+    ///
+    /// # Errors
+    /// [`RequestError::Context`] when they are too long together.
+    pub fn and(&self, more: Self) -> Result<Option<Self>, RequestError> {
+        let mut pairs = self.0.clone();
+        for (name, value) in more.0 {
+            if pairs.get(&name).is_some_and(|own| *own != value) {
+                return Ok(None);
+            }
+            pairs.insert(name, value);
+        }
+        Self::new(pairs).map(Some)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

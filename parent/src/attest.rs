@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abi::control::answer::Attestation;
-use abi::control::request::Request as Ask;
-use abi::control::text::Nonce;
+use control::answer::Attestation;
+use control::request::Request as Ask;
+use control::text::Nonce;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::control::ask;
+use crate::ask::ask;
 use crate::http_server::{Answer, JSON, answer, serve};
 use crate::limits::{Places, Rate};
 use crate::metrics::{Kind, Metrics, Number, count};

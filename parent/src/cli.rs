@@ -33,6 +33,7 @@ pub enum Command {
     /// Start the enclave, give it its artefacts, watch the service, start it again when it must.
     ///
     /// Reads the TLS and validator tables with the instance role's credentials. Tells systemd READY when the signer serves.
+    /// SIGHUP: read the tables again; keys and clients that changed are sent to the running signer.
     /// Ends the enclave on SIGTERM or SIGINT, unless `watchdog.keep_enclave` is true.
     Watchdog,
     /// Carry TLS connections of clients to the enclave. Whatever is not TLS is dropped before it gets there.

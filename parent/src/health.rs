@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use abi::control::request::Request;
-use abi::control::status::{Phase, SignerState, Status};
+use control::request::Request;
+use control::status::{Phase, SignerState, Status};
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::control::ask;
+use crate::ask::ask;
 use crate::http_server::{Answer, TEXT, answer, serve};
 use crate::journal::chain;
 use crate::limits::Places;
@@ -83,7 +83,7 @@ fn respond(path: &str, health: &Health) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use abi::control::status::Signer;
+    use control::status::Signer;
 
     use super::*;
 

@@ -12,8 +12,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use abi::control::request::Credential;
 use aws_smithy_types::date_time::{DateTime, Format};
+use control::request::Credential;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use abi::control::log::Level;
+use control::log::Level;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

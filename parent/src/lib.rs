@@ -6,15 +6,15 @@
 //! - [`vsock_proxy`]: from the enclave to a list of servers;
 //! - [`status`]: asks and shows how all of it is.
 //!
-//! Below them: [`enclave`] (`nitro-cli` or another launcher), [`tables`] (DynamoDB), [`imds`] (credentials), [`control`] (messages),
+//! Below them: [`enclave`] (`nitro-cli` or another launcher), [`tables`] (DynamoDB), [`imds`] (credentials), [`ask`] (messages),
 //! [`service`] (the signer over TLS), [`logs`] (what the enclave says), [`relay`], [`limits`], [`resolve`], [`transport`] (bytes),
 //! [`http_server`], [`metrics`], [`notify`] (systemd), [`journal`] (our own log).
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod attest;
 pub mod cli;
 pub mod config;
-pub mod control;
 pub mod enclave;
 pub mod exit;
 pub mod health;

@@ -6,9 +6,8 @@
 use std::time::Duration;
 
 use abi::boot::{FatalReport, REPORT_LEN};
-use abi::control::log::{Level, MAX_RECORD_BYTES, Record};
+use control::log::{Level, MAX_RECORD_BYTES, Record};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::sync::mpsc;
 
 use crate::journal::Journal;
 use crate::metrics::{Kind, Metrics, Number, count};
@@ -132,8 +131,8 @@ fn word(key: &str) -> String {
         .collect()
 }
 
-/// Passes the reports of dying enclaves on, for ever.
-pub async fn receive_reports(acceptor: Acceptor, journal: Journal, reports: mpsc::Sender<FatalReport>) {
+/// Writes the reports of dying enclaves into the journal, for ever.
+pub async fn receive_reports(acceptor: Acceptor, journal: Journal) {
     loop {
         let Ok(mut stream) = acceptor.accept().await else {
             rest_after_failure().await;
@@ -146,11 +145,7 @@ pub async fn receive_reports(acceptor: Acceptor, journal: Journal, reports: mpsc
             continue;
         };
         match FatalReport::decode(&bytes) {
-            Ok(report) => {
-                say_report(&journal, &report);
-                // A full queue holds an older reason, which tells more.
-                reports.try_send(report).ok();
-            }
+            Ok(report) => say_report(&journal, &report),
             Err(error) => journal.warn("boot-report-bad", &[("error", &error)]),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use abi::vsock::{BOOT_REPORT_PORT, LOG_PORT};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::attest::Relay;
 use crate::cli::{Cli, Command};
@@ -102,6 +102,20 @@ fn stop_on_signal(journal: &Journal) -> anyhow::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
+/// Counts SIGHUPs.
+fn reload_on_signal(journal: &Journal) -> anyhow::Result<watch::Receiver<u64>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (sender, receiver) = watch::channel(0);
+    let journal = journal.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            journal.info("reload-asked", &[("signal", &"SIGHUP")]);
+            sender.send_modify(|times| *times += 1);
+        }
+    });
+    Ok(receiver)
+}
+
 async fn metrics_at(address: Option<std::net::SocketAddr>, metrics: &Metrics) -> anyhow::Result<()> {
     if let Some(address) = address {
         tokio::spawn(serve_metrics(bind(address).await?, metrics.clone()));
@@ -133,8 +147,7 @@ async fn watchdog(
     // A command takes these reports itself, as it does the heartbeat.
     if matches!(watchdog.enclave, config::Enclave::NitroCli { .. }) {
         let reports = Acceptor::bind(&place, BOOT_REPORT_PORT).context("listening for boot reports")?;
-        let (sender, _) = mpsc::channel(4);
-        tokio::spawn(logs::receive_reports(reports, journal.clone(), sender));
+        tokio::spawn(logs::receive_reports(reports, journal.clone()));
     }
     let enclave = Enclave::new(&watchdog.enclave, config.transport.cid, watchdog.times, &journal);
     let driver = Driver::new(
@@ -146,6 +159,7 @@ async fn watchdog(
         &metrics,
         notify,
         alive,
+        reload_on_signal(&journal)?,
     )?;
     stop.mark_unchanged();
     Box::pin(driver.run(enclave, stop)).await;

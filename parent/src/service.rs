@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abi::control::text::{HostName, PublicKey};
+use control::text::{HostName, PublicKey};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::Service;
 use crate::transport::BoxStream;
 
-/// Longest answer that is read, bytes: the public keys of [`abi::control::MAX_KEYS`] validators.
+/// Longest answer that is read, bytes: the public keys of [`control::MAX_KEYS`] validators.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Time for the handshake and one answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use abi::control::request::Request;
-use abi::control::status::Status;
-use abi::control::text::PublicKey;
+use control::request::Request;
+use control::status::Status;
+use control::text::PublicKey;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
+use crate::ask::ask;
 use crate::config::Config;
-use crate::control::ask;
 use crate::exit::Exit;
 use crate::health::ready;
 use crate::journal::chain;

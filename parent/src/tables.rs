@@ -13,13 +13,13 @@ pub mod item;
 
 use std::time::Duration;
 
-use abi::control::text::StackId;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_http_client::tls;
+use control::text::StackId;
 
 use crate::config::Tables;
 use crate::imds::Temporary;
@@ -27,7 +27,7 @@ use item::{Item, ItemError, KeyRow, TlsRow};
 
 /// Time for one request with its retries.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Most pages that are read: more than [`abi::control::MAX_KEYS`] keys cannot be used anyway.
+/// Most pages that are read: more than [`control::MAX_KEYS`] keys cannot be used anyway.
 const MAX_PAGES: usize = 16_384;
 
 /// What the tables hold for this enclave.

@@ -1,5 +1,5 @@
 //! The https-proxy: what passes, what never opens a vsock, limits, half-close, back-pressure, no byte lost.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use abi::control::log::Level;
+use control::log::Level;
 use parent::config::{Limits, Route};
 use parent::journal::{Format, Journal};
 use parent::metrics::Metrics;

@@ -1,6 +1,6 @@
 //! The services of the parent that every boot needs: the heartbeat and the boot report, in one thread.
 //!
-//! What an enclave said before its end waits in a socket; [`Settler`] makes sure that it is in the record before
+//! What an enclave said before its end waits in a socket; `Settler` makes sure that it is in the record before
 //! the end is.
 
 use std::io;

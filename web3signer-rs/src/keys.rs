@@ -8,6 +8,7 @@
 //! - [`Snapshot`]: what is loaded at one moment; [`LoadedKey`]: one key; [`Origin`]: where it came from
 //! - [`Settings`]: folders, limits, threads
 //! - [`LoadReport`]: what a load found; [`Changes`]: what it will change, for whoever must know before
+//! - [`check_config_file`]: a configuration file without the load
 //! - [`lock_memory`]: keeps secrets out of swap
 //!
 //! Source: Web3Signer's key configuration files and bulk loading, release 26.4.2; EIP-2335.
@@ -31,7 +32,7 @@ mod report;
 mod settings;
 mod snapshot;
 
-pub use config_file::ConfigFileError;
+pub use config_file::{ConfigFileError, check_config_file};
 pub use decrypt::KeyError;
 pub use document::DocumentError;
 pub use entry::{LoadedKey, Origin};

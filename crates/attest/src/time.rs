@@ -59,23 +59,25 @@ impl fmt::Display for UnixMs {
 
 /// A text that is not an instant in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an instant like 2026-01-31T23:59:59Z or 2026-01-31T23:59:59.999Z")]
+#[error("not an instant in UTC like 2026-01-31T23:59:59Z or 2026-01-31T23:59:59.999+00:00")]
 pub struct NotAnInstant;
 
-/// From RFC 3339 in UTC (`Z`), with whole seconds or milliseconds, 1970 to 9999.
+/// From RFC 3339 in UTC (`Z` or `+00:00`), with up to 9 digits of a second's fraction, 1970 to 9999. What is finer than a
+/// millisecond is cut off.
 impl FromStr for UnixMs {
     type Err = NotAnInstant;
 
     fn from_str(text: &str) -> Result<Self, NotAnInstant> {
-        let (seconds, ms) = match text.strip_suffix('Z').and_then(|rest| rest.split_once('.')) {
-            Some((seconds, ms)) if ms.len() == 3 && ms.bytes().all(|b| b.is_ascii_digit()) => {
-                (format!("{seconds}Z"), ms.parse().map_err(|_| NotAnInstant)?)
-            }
-            Some(_) => return Err(NotAnInstant),
-            None => (text.to_owned(), 0),
-        };
-        let whole: DateTime = seconds.parse().map_err(|_| NotAnInstant)?;
-        Self::from_duration(whole.unix_duration() + Duration::from_millis(ms)).ok_or(NotAnInstant)
+        let local = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"));
+        let local = local.ok_or(NotAnInstant)?;
+        let (seconds, fraction) = local.split_once('.').unwrap_or((local, "0"));
+        if !(1..=9).contains(&fraction.len()) || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NotAnInstant);
+        }
+        let ms = format!("{fraction:0<9}").get(..3).and_then(|ms| ms.parse().ok());
+        let whole: DateTime = format!("{seconds}Z").parse().map_err(|_| NotAnInstant)?;
+        let ms = Duration::from_millis(ms.ok_or(NotAnInstant)?);
+        Self::from_duration(whole.unix_duration() + ms).ok_or(NotAnInstant)
     }
 }
 
@@ -100,16 +102,27 @@ mod tests {
         for ms in [0, 1, 1_616_602_241_734, 253_402_300_799_999] {
             assert_eq!(UnixMs::new(ms).to_string().parse(), Ok(UnixMs::new(ms)));
         }
-        assert_eq!("2021-03-24T16:10:41Z".parse(), Ok(UnixMs::new(1_616_602_241_000)));
+        for (text, ms) in [
+            ("2021-03-24T16:10:41Z", 1_616_602_241_000),
+            ("2021-03-24T16:10:41+00:00", 1_616_602_241_000),
+            ("2021-03-24T16:10:41.7Z", 1_616_602_241_700),
+            ("2021-03-24T16:10:41.734999999+00:00", 1_616_602_241_734),
+        ] {
+            assert_eq!(text.parse(), Ok(UnixMs::new(ms)), "{text}");
+        }
         for bad in [
             "",
             "now",
             "2021-03-24",
             "2021-03-24T16:10:41",
-            "2021-03-24T16:10:41+00:00",
+            "2021-03-24T16:10:41+01:00",
+            "2021-03-24T16:10:41-00:00",
+            "2021-03-24T16:10:41.Z",
+            "2021-03-24T16:10:41.7341234567Z",
+            "2021-03-24T16:10:41ZZ",
+            "2021-03-24 16:10:41Z",
             "2021-02-30T00:00:00Z",
             "1969-12-31T23:59:59Z",
-            "2021-03-24T16:10:41.7Z",
             "2021-03-24T16:10:41.+12Z",
             "2021-03-24T16:10:41.734",
         ] {

@@ -64,6 +64,12 @@ impl Bench {
         names
     }
 
+    fn assemble_with(&self, change: impl FnOnce(&mut Assembly)) {
+        let mut assembly = self.assembly();
+        change(&mut assembly);
+        assemble(&assembly).unwrap();
+    }
+
     fn refused(&self, change: impl FnOnce(&mut Assembly)) -> AssembleError {
         let before = self.files();
         let mut assembly = self.assembly();
@@ -89,7 +95,7 @@ fn writes_an_image_and_replaces_an_old_one() {
 
 #[test]
 fn parts_at_fault() {
-    use AssembleError::{EmptyKernel, NotAFile, Open, Write};
+    use AssembleError::{CommandLine, EmptyKernel, NotAFile, Open, Write};
     let bench = Bench::new();
     let absent = bench.path("absent");
     assert!(matches!(
@@ -107,6 +113,12 @@ fn parts_at_fault() {
     assert!(matches!(
         bench.refused(|a| a.ramdisks.push(bench.path("."))),
         NotAFile { role: "ramdisk", .. }
+    ));
+    bench.assemble_with(|a| a.cmdline = "x".repeat(MAX_COMMAND_LINE_BYTES));
+    fs::remove_file(bench.path("out.eif")).unwrap();
+    assert!(matches!(
+        bench.refused(|a| a.cmdline = "x".repeat(2048)),
+        CommandLine { actual: 2048 }
     ));
     let writing = |change: &dyn Fn(&mut Assembly)| match bench.refused(change) {
         Write { source, .. } => source,

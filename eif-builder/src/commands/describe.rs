@@ -4,11 +4,15 @@ use std::io::{self, Write};
 
 use super::Outcome;
 use crate::cli::DescribeArgs;
-use crate::describe::describe;
+use crate::describe::{DescribeError, describe};
 
 pub(super) fn run(args: &DescribeArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let description = match describe(&args.image) {
         Ok(description) => description,
+        // Not looked at, so nothing was found wrong with it.
+        Err(error @ (DescribeError::Open { .. } | DescribeError::NotAFile { .. })) => {
+            return Err(error.into());
+        }
         Err(error) => {
             writeln!(io::stderr(), "eif-builder: {:#}", anyhow::Error::from(error))?;
             return Ok(Outcome::Refused);

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::lockfile::{CargoLock, LockfileError, Package};
 use super::reduced::Reduced;
@@ -18,7 +19,10 @@ use crate::unpack::dir::DirSink;
 use crate::unpack::{self, Limits, SinkError, UnpackError};
 
 /// Form of vendor folders. Changes when the same lock would give another folder.
-const FORM: &[u8] = b"nitro-web3signer vendor, form 1";
+const FORM: &[u8] = b"nitro-web3signer vendor, form 2";
+/// The time of every file and folder, in seconds since 1970. Cargo compares it with that of a build script's last run
+/// where the script names its inputs, as those of crates with C code do; so it must not be the time of unpacking.
+const FIXED_TIME: u64 = 1;
 
 /// Why the crates cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +138,9 @@ pub fn provide(
         drop(remove_tree(&work));
         let text = fetched?;
         let lock = CargoLock::parse(&text)?;
-        fill(&dir.join("crates"), cargo, &lock, full)?;
+        let crates = dir.join("crates");
+        fill(&crates, cargo, &lock, full)?;
+        fix_times(&crates).map_err(io_error("set the times below", &crates))?;
         write(&dir.join("Cargo.lock"), text.as_bytes())
     })?;
     let path = dir.join("Cargo.lock");
@@ -217,6 +223,28 @@ fn fill(dir: &Path, cargo: &HostCargo, lock: &CargoLock, full: &CargoLock) -> Re
         write(&target.join(".cargo-checksum.json"), sums.as_bytes())?;
     }
     Ok(())
+}
+
+/// Sets the time of everything below `dir` to [`FIXED_TIME`], folders after what is in them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "every entry gets the same time, in whatever order"
+)]
+fn fix_times(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            fix_times(&entry.path())?;
+        } else if kind.is_file() {
+            fix_time(&entry.path())?;
+        }
+    }
+    fix_time(dir)
+}
+
+fn fix_time(path: &Path) -> io::Result<()> {
+    File::open(path)?.set_modified(UNIX_EPOCH + Duration::from_secs(FIXED_TIME))
 }
 
 /// One folder per registry that cargo has used, sorted.

@@ -39,31 +39,97 @@ fn lines_are_bounded() {
     assert_eq!(lines(b""), []);
 }
 
+fn key(name: &str) -> Option<KeyId> {
+    KeyId::new(name).ok()
+}
+
+fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    EncryptionContext::new(pairs.iter().map(pair).collect()).unwrap()
+}
+
 #[test]
 fn items() {
-    let key = |name: &str| Some(KeyId::new(name).unwrap());
-    let context = |name: &str| EncryptionContext::new([(name.to_owned(), "1".to_owned())].into()).unwrap();
-    let defaults = Defaults {
-        key_id: key("alias/default"),
-        algorithm: None,
-        context: context("default"),
-    };
-    let (id, request) = item(br#"{"id":"a","ciphertext":"AQID"}"#, &defaults);
+    let (id, request) = item(br#"{"id":"a","ciphertext":"AQID"}"#, &Defaults::default());
     let request = request.unwrap();
     assert_eq!(
-        (id.as_deref(), request.key_id, request.context),
-        (Some("a"), key("alias/default"), context("default"))
+        (id.as_deref(), request.key_id, request.algorithm),
+        (Some("a"), None, None)
     );
+    assert_eq!(request.context, EncryptionContext::default());
     let own = br#"{"ciphertext":"AQID","key_id":"alias/own","encryption_context":{"own":"1"},"encryption_algorithm":"RSAES_OAEP_SHA_256"}"#;
-    let (id, request) = item(own, &defaults);
+    let (id, request) = item(own, &Defaults::default());
     let request = request.unwrap();
     assert_eq!(
         (id, request.key_id, request.context),
-        (None, key("alias/own"), context("own"))
+        (None, key("alias/own"), context(&[("own", "1")]))
     );
     assert_eq!(request.algorithm, Some(EncryptionAlgorithm::RsaesOaepSha256));
-    let (_, request) = item(br#"{"ciphertext":"AQID","encryption_context":{}}"#, &defaults);
-    assert_eq!(request.unwrap().context, EncryptionContext::default());
+}
+
+/// The parent writes the lines. It must not be able to lead an item to a key, an algorithm or a context of its own choice.
+#[test]
+fn a_line_cannot_loosen_what_holds_for_all() {
+    let defaults = Defaults {
+        key_id: key("alias/all"),
+        algorithm: Some(EncryptionAlgorithm::SymmetricDefault),
+        context: context(&[("stack", "a")]),
+    };
+    for (more, expected) in [
+        ("", context(&[("stack", "a")])),
+        (r#","encryption_context":{}"#, context(&[("stack", "a")])),
+        (
+            r#","encryption_context":{"stack":"a"}"#,
+            context(&[("stack", "a")]),
+        ),
+        (
+            r#","key_id":"alias/all","encryption_algorithm":"SYMMETRIC_DEFAULT","encryption_context":{"kind":"bls"}"#,
+            context(&[("stack", "a"), ("kind", "bls")]),
+        ),
+        (
+            r#","key_id":null,"encryption_context":null"#,
+            context(&[("stack", "a")]),
+        ),
+    ] {
+        let line = format!(r#"{{"ciphertext":"AQID"{more}}}"#);
+        let request = item(line.as_bytes(), &defaults).1.unwrap();
+        assert_eq!(
+            (request.key_id, request.context),
+            (key("alias/all"), expected),
+            "{more}"
+        );
+        assert_eq!(request.algorithm, defaults.algorithm);
+    }
+    for (what, more) in [
+        ("key_id", r#""key_id":"alias/own""#),
+        (
+            "encryption_algorithm",
+            r#""encryption_algorithm":"RSAES_OAEP_SHA_1""#,
+        ),
+        ("encryption_context", r#""encryption_context":{"stack":"b"}"#),
+        (
+            "encryption_context",
+            r#""encryption_context":{"kind":"bls","stack":""}"#,
+        ),
+    ] {
+        let line = format!(r#"{{"id":"x","ciphertext":"AQID",{more}}}"#);
+        let (id, request) = item(line.as_bytes(), &defaults);
+        assert_eq!(
+            (id.as_deref(), request),
+            (Some("x"), Err(LineError::Pinned(what)))
+        );
+    }
+    // Each within the limit, together not.
+    let long = Defaults {
+        context: context(&[("stack", &"x".repeat(8000))]),
+        ..Defaults::default()
+    };
+    let line = format!(
+        r#"{{"ciphertext":"AQID","encryption_context":{{"kind":"{}"}}}}"#,
+        "y".repeat(300)
+    );
+    let error = item(line.as_bytes(), &long).1.unwrap_err();
+    assert_eq!(error, LineError::Request(RequestError::Context));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The example is a good configuration; each wrong one is named.
 
 use super::*;
+use crate::transport::Place;
 
 const EXAMPLE: &str = include_str!("../../../deploy/systemd/parent.toml");
 
@@ -58,7 +59,6 @@ fn an_empty_file_is_good_for_status() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_wrong_file_is_named() {
     for (from, to, expected) in [
         ("[log]", "[logs]", "unknown field `logs`"),
@@ -98,7 +98,7 @@ fn each_wrong_file_is_named() {
             "page_size = 0",
             "a page has at least one item",
         ),
-        ("# probes = 6", "probes = 0", "must be at least 1"),
+        ("# probes = 24", "probes = 0", "must be at least 1"),
         ("schema = 1", "schema = 2", "schema is 2, this version reads 1"),
         ("network = \"mainnet\"", "", "missing field `network`"),
         (

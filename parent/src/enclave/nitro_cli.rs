@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::EnclaveError;
 use crate::config::Times;
@@ -71,6 +72,8 @@ pub struct NitroCli {
     run: Run,
     times: Times,
     id: Option<String>,
+    /// When the list last showed the enclave.
+    seen: Instant,
     journal: Journal,
 }
 
@@ -83,6 +86,7 @@ impl NitroCli {
             run,
             times,
             id: None,
+            seen: Instant::now(),
             journal,
         }
     }
@@ -121,7 +125,10 @@ impl NitroCli {
         }
         let started: Started = self.ask("run-enclave", &arguments, self.times.boot).await?;
         self.id = Some(started.enclave_id);
+        self.seen = Instant::now();
         if started.enclave_cid != self.run.cid {
+            // It would not be found again, and the next start would leave it behind.
+            self.stop().await?;
             return Err(EnclaveError::Cid {
                 expected: self.run.cid,
                 actual: started.enclave_cid,
@@ -130,20 +137,26 @@ impl NitroCli {
         Ok(())
     }
 
-    /// Returns when the enclave is not listed any more. A look that fails says nothing.
+    /// Returns when the enclave is not listed any more. A look that fails says nothing. May be dropped and called again at
+    /// any time: looks go on at their pace.
     pub async fn ended(&mut self) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep_until(self.seen + LOOK).await;
             let Some(id) = self.id.clone() else {
                 std::future::pending().await
             };
             match self.describe().await {
-                Ok(running) if running.iter().any(|found| found.enclave_id == id) => {}
+                Ok(running) if running.iter().any(|found| found.enclave_id == id) => {
+                    self.seen = Instant::now();
+                }
                 Ok(_) => {
                     self.id = None;
                     return;
                 }
-                Err(error) => self.journal.warn("describe-failed", &[("error", &chain(&error))]),
+                Err(error) => {
+                    self.seen = Instant::now();
+                    self.journal.warn("describe-failed", &[("error", &chain(&error))]);
+                }
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use abi::control::text::{Ciphertext, PublicKey, StackId};
 use aws_sdk_dynamodb::types::AttributeValue;
+use control::text::{Ciphertext, PublicKey, StackId};
 
 /// An item, by column.
 pub type Item = BTreeMap<String, AttributeValue>;

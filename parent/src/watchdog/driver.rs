@@ -1,29 +1,30 @@
 //! Does what the machine says, and tells it what came of it.
 
+mod give;
+mod renew;
+
 use std::time::Duration;
 
-use abi::control::answer::{Changed, Configured, InitState, Refreshed, codes};
-use abi::control::config::{ClientAuthentication, DeploymentConfig};
-use abi::control::request::Request;
-use abi::control::status::Status;
 use abi::vsock::SERVICE_PORT;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use control::answer::Configured;
+use control::config::DeploymentConfig;
+use control::request::Request;
+use control::status::Status;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::machine::{Action, Event, Phase, Policy, State, step};
-use super::message::messages;
-use crate::config::{Service, Times, Watchdog};
-use crate::control::{AskError, ask};
+use super::message::Given;
+use super::numbers::{Numbers, name, set_to};
+use crate::ask::ask;
+use crate::config::{Service, Watchdog};
 use crate::enclave::Enclave;
 use crate::health::ready;
 use crate::imds::{Imds, ImdsError, Temporary};
 use crate::journal::{Journal, chain};
-use crate::metrics::{Kind, Metrics, Number, count, set};
+use crate::metrics::{Metrics, count, set};
 use crate::notify::{self, Notify};
 use crate::service::{Client, ServiceError};
-use crate::tables::{self, Artefacts, TablesError};
 use crate::transport::Dialer;
 
 /// Time for a short question to the agent.
@@ -32,8 +33,6 @@ const ASK_TIME: Duration = Duration::from_secs(15);
 const BOOT_LOOK: Duration = Duration::from_millis(200);
 /// Pause before something that is not urgent is tried again.
 const SOME_TIME: Duration = Duration::from_mins(1);
-/// Failed items that are written out.
-const MAX_SHOWN_ITEMS: usize = 20;
 
 /// Everything that the watchdog works with.
 #[derive(Debug)]
@@ -48,6 +47,8 @@ pub struct Driver {
     /// How often systemd wants to hear that we live.
     alive: Duration,
     numbers: Numbers,
+    /// How often the tables were to be read again.
+    reload: watch::Receiver<u64>,
     /// From the last `init`.
     known: Known,
 }
@@ -62,89 +63,14 @@ struct Known {
     client: Option<Client>,
     /// `add_keys` that are still to be sent.
     pending: Vec<Request>,
+    /// When they were last tried.
+    added: Option<Instant>,
+    /// What the signer was given; absent for one that was taken over.
+    given: Option<Given>,
+    /// What it will have been given when nothing is pending.
+    all: Option<Given>,
     good_since: Option<Instant>,
     was_ready: bool,
-}
-
-#[derive(Debug)]
-struct Numbers {
-    metrics: Metrics,
-    starts: Number,
-    init_failures: Number,
-    probe_failures: Number,
-    serving: Number,
-    keys: Number,
-}
-
-/// Why artefacts could not be given.
-#[derive(Debug, thiserror::Error)]
-enum InitError {
-    #[error("no credentials")]
-    Imds(#[from] ImdsError),
-    #[error(transparent)]
-    Tables(#[from] TablesError),
-    #[error("the enclave did not take the artefacts")]
-    Ask(#[from] AskError),
-    #[error("there is nothing to send")]
-    Nothing,
-}
-
-impl Numbers {
-    fn new(metrics: &Metrics) -> Self {
-        let counter = |name, help| metrics.add(Kind::Counter, name, help);
-        let gauge = |name, help| metrics.add(Kind::Gauge, name, help);
-        Self {
-            starts: counter("parent_enclave_starts_total", "Enclaves started."),
-            init_failures: counter("parent_init_failures_total", "Attempts of init that failed."),
-            probe_failures: counter(
-                "parent_probe_failures_total",
-                "Looks at the service that were not good.",
-            ),
-            serving: gauge("parent_serving", "1 when the last look at the service was good."),
-            keys: gauge(
-                "parent_signer_keys",
-                "Validator keys that the enclave says it has.",
-            ),
-            metrics: metrics.clone(),
-        }
-    }
-
-    fn phase(&self, phase: Phase) {
-        let name = name(phase);
-        for other in [
-            "idle",
-            "finding",
-            "starting",
-            "booting",
-            "configuring",
-            "initialising",
-            "serving",
-            "ending",
-            "resting",
-            "done",
-        ] {
-            let help = "1 for the phase that the watchdog is in.";
-            let number = self
-                .metrics
-                .with(Kind::Gauge, "parent_watchdog_phase", help, &[("phase", other)]);
-            set(&number, u64::from(other == name));
-        }
-    }
-}
-
-const fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Idle => "idle",
-        Phase::Finding => "finding",
-        Phase::Starting => "starting",
-        Phase::Booting => "booting",
-        Phase::Configuring => "configuring",
-        Phase::Initialising => "initialising",
-        Phase::Serving => "serving",
-        Phase::Ending => "ending",
-        Phase::Resting { .. } => "resting",
-        Phase::Done => "done",
-    }
 }
 
 impl Driver {
@@ -162,6 +88,7 @@ impl Driver {
         metrics: &Metrics,
         notify: Notify,
         alive: Option<Duration>,
+        reload: watch::Receiver<u64>,
     ) -> Result<Self, ImdsError> {
         let imds = Imds::new(&config.imds_endpoint)?;
         let alive = alive.unwrap_or(SOME_TIME);
@@ -176,6 +103,7 @@ impl Driver {
             notify,
             alive,
             numbers,
+            reload,
             known: Known::default(),
         })
     }
@@ -209,6 +137,9 @@ impl Driver {
         self.journal
             .info("phase", &[("phase", &name), ("failures", &state.failures)]);
         self.numbers.phase(state.phase);
+        if state.phase != Phase::Serving {
+            set(&self.numbers.serving, 0);
+        }
         self.notify.tell(notify::State::Text(name));
         if state.stopping {
             self.notify.tell(notify::State::Stopping);
@@ -312,6 +243,7 @@ impl Driver {
                             &[("meaning", &"PCRs are zero and KMS will refuse")],
                         );
                     }
+                    self.compare_config(&status);
                     return Event::Answered(status.phase);
                 }
                 Err(error) => last = chain(&error),
@@ -323,6 +255,35 @@ impl Driver {
             &[("waited_s", &self.config.times.boot.as_secs()), ("last", &last)],
         );
         Event::Failed
+    }
+
+    /// An enclave keeps its config for life. One that was taken over may have another than the file.
+    fn compare_config(&self, status: &Status) {
+        let ours = self
+            .deployment
+            .as_ref()
+            .and_then(|config| config.canonical().ok());
+        let (Some(ours), Some(theirs)) = (ours, &status.config_sha384) else {
+            return;
+        };
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA384, ours.as_bytes());
+        let ours: String = hash
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .concat();
+        if ours != *theirs {
+            let hint = "end the enclave to give it the file's config";
+            self.journal.warn(
+                "config-differs",
+                &[
+                    ("file_sha384", &ours),
+                    ("enclave_sha384", theirs),
+                    ("hint", &hint),
+                ],
+            );
+        }
     }
 
     async fn configure(&self) -> Event {
@@ -348,73 +309,6 @@ impl Driver {
         }
     }
 
-    async fn init(&mut self) -> Result<(), InitError> {
-        let begin = Instant::now();
-        let credentials = self.imds.credentials().await?;
-        let artefacts = tables::read(&self.config.tables, &credentials).await?;
-        let read_ms = begin.elapsed().as_millis();
-        let (keys, inactive) = (artefacts.keys.len(), artefacts.inactive);
-        self.journal.info(
-            "artefacts-read",
-            &[("keys", &keys), ("inactive", &inactive), ("took_ms", &read_ms)],
-        );
-        let mut messages =
-            messages(&artefacts, &credentials.credential, self.config.tables.legacy).into_iter();
-        let init = messages.next().ok_or(InitError::Nothing)?;
-        let begin = Instant::now();
-        let Times { init: patience, .. } = self.config.times;
-        match ask::<InitState>(&self.dialer, &init, patience).await {
-            Err(error)
-                if error
-                    .refusal()
-                    .is_some_and(|refusal| refusal.code() == codes::INITIALISED) =>
-            {
-                self.journal.warn(
-                    "already-initialised",
-                    &[("meaning", &"an earlier init was done after all")],
-                );
-            }
-            answered => {
-                answered?;
-                self.journal
-                    .info("initialised", &[("took_ms", &begin.elapsed().as_millis())]);
-            }
-        }
-        self.known = Known {
-            credentials: Some(credentials),
-            refreshed: Some(Instant::now()),
-            no_refresh: false,
-            client: self.client(&artefacts),
-            pending: messages.collect(),
-            good_since: None,
-            was_ready: self.known.was_ready,
-        };
-        Ok(())
-    }
-
-    /// What looks at the service over TLS: only where it would be let in.
-    fn client(&self, artefacts: &Artefacts) -> Option<Client> {
-        let any = self
-            .deployment
-            .as_ref()
-            .is_some_and(|d| d.fields().client_authentication == ClientAuthentication::AnyClient);
-        if self.service.client_certificate.is_none() && !any {
-            return None;
-        }
-        let pem = artefacts
-            .tls
-            .certificate_b64
-            .as_ref()
-            .and_then(|text| STANDARD.decode(text).ok());
-        match Client::new(&self.service, pem.as_deref()) {
-            Ok(client) => Some(client),
-            Err(error) => {
-                self.journal.warn("tls-not-probed", &[("error", &chain(&error))]);
-                None
-            }
-        }
-    }
-
     async fn probe(&mut self, notify: &Notify) -> Event {
         match self.look().await {
             Ok(()) => {
@@ -427,6 +321,7 @@ impl Driver {
                 }
                 self.send_pending().await;
                 self.refresh().await;
+                self.renew().await;
                 Event::Good {
                     settled: since.elapsed() >= self.config.times.settled,
                 }
@@ -460,81 +355,6 @@ impl Driver {
             .await
             .map_err(|error: ServiceError| chain(&error))
     }
-
-    /// Sends keys that did not fit into `init`. What fails is tried again; the other keys are served meanwhile.
-    async fn send_pending(&mut self) {
-        if self.known.pending.is_empty() || self.known.refreshed.is_some_and(|at| at.elapsed() > SOME_TIME) {
-            return;
-        }
-        let pending = std::mem::take(&mut self.known.pending);
-        for request in pending {
-            match ask::<Changed>(&self.dialer, &request, self.config.times.init).await {
-                Ok(changed) => self.journal.info("keys-added", &[("keys", &changed.keys)]),
-                Err(error) => {
-                    self.say_refusal("add-keys-failed", &InitError::Ask(error));
-                    self.known.pending.push(request);
-                }
-            }
-        }
-    }
-
-    /// Gives the agent new credentials before the old ones expire.
-    async fn refresh(&mut self) {
-        let due = self
-            .known
-            .credentials
-            .as_ref()
-            .is_some_and(|held| self.journal.now() >= held.refresh_at());
-        let tried = self.known.refreshed.is_some_and(|at| at.elapsed() < SOME_TIME);
-        if !due || tried || self.known.no_refresh {
-            return;
-        }
-        self.known.refreshed = Some(Instant::now());
-        let credentials = match self.imds.credentials().await {
-            Ok(credentials) => credentials,
-            Err(error) => return self.journal.warn("refresh-failed", &[("error", &chain(&error))]),
-        };
-        let request = Request::RefreshCredentials {
-            credential: credentials.credential.clone(),
-        };
-        match ask::<Refreshed>(&self.dialer, &request, ASK_TIME).await {
-            Ok(_) => {
-                self.journal.info("credentials-refreshed", &[]);
-                self.known.credentials = Some(credentials);
-            }
-            Err(error) => {
-                self.known.no_refresh = error
-                    .refusal()
-                    .is_some_and(|refusal| refusal.code() == "unknown-operation");
-                self.journal.warn("refresh-failed", &[("error", &chain(&error))]);
-            }
-        }
-    }
-
-    fn say_refusal(&self, event: &str, error: &InitError) {
-        self.journal.error(event, &[("error", &chain(error))]);
-        let InitError::Ask(ask) = error else { return };
-        let Some(refusal) = ask.refusal() else { return };
-        for item in refusal.items.iter().take(MAX_SHOWN_ITEMS) {
-            let code = serde_json::to_value(item.code).ok();
-            let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("other");
-            let pubkey = item.pubkey.as_ref().map_or("-", |key| key.as_str());
-            self.journal.error(
-                "item-failed",
-                &[
-                    ("kind", &item.kind.name()),
-                    ("index", &item.index),
-                    ("pubkey", &pubkey),
-                    ("code", &code),
-                ],
-            );
-        }
-    }
-}
-
-/// Sets the number; says whether it was another.
-fn set_to(number: &Number, value: u64) -> bool {
-    number.swap(value, std::sync::atomic::Ordering::Relaxed) != value
 }
 
 async fn on_enclave(action: Action, enclave: &mut Enclave, patience: Duration, journal: &Journal) -> Event {

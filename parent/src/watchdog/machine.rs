@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use abi::control::status;
+use control::status;
 
 /// Rules that come from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

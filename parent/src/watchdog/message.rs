@@ -1,8 +1,10 @@
 //! From the rows of the tables to the messages of `init`, and of `add_keys` for what does not fit into one.
 
-use abi::control::request::{Credential, Entry, Init, KeyEntry, Request};
-use abi::control::text::{Ciphertext, StackId};
-use abi::control::{MAX_KEYS, MAX_REQUEST_BYTES};
+use std::collections::BTreeSet;
+
+use control::request::{Credential, Entry, Init, KeyEntry, Request};
+use control::text::{Ciphertext, PublicKey, StackId};
+use control::{MAX_KEYS, MAX_REQUEST_BYTES};
 
 use crate::tables::Artefacts;
 use crate::tables::item::KeyRow;
@@ -24,12 +26,63 @@ pub fn messages(artefacts: &Artefacts, credential: &Credential, legacy: bool) ->
         encrypted_clients: artefacts.tls.clients.as_ref().map(entry),
         encrypted_slashing_credential: artefacts.tls.slashing_credential.as_ref().map(entry),
     };
-    let more = batches.map(|encrypted_validator_keys| Request::AddKeys {
-        encrypted_validator_keys,
-    });
     std::iter::once(Request::Init(Box::new(init)))
-        .chain(more)
+        .chain(batches.map(add_keys))
         .collect()
+}
+
+/// The messages that bring a running signer from what it was given to what the tables hold now, in order. `given` is absent
+/// for a signer that was taken over: then every key is sent, and none can be taken away.
+#[must_use]
+pub fn changes(given: Option<&Given>, artefacts: &Artefacts, legacy: bool) -> Vec<Request> {
+    let has = |row: &&KeyRow| given.is_some_and(|given| given.keys.contains(&row.pubkey));
+    let wanted: BTreeSet<&PublicKey> = artefacts.keys.iter().map(|row| &row.pubkey).collect();
+    let held = given.into_iter().flat_map(|given| &given.keys);
+    let gone: Vec<PublicKey> = held.filter(|key| !wanted.contains(key)).cloned().collect();
+    let new: Vec<KeyRow> = artefacts.keys.iter().filter(|row| !has(row)).cloned().collect();
+    let clients = artefacts.tls.clients.as_ref();
+    let clients = clients.filter(|clients| given.and_then(|given| given.clients.as_ref()) != Some(clients));
+    let set_clients = clients.map(|clients| Request::SetClients {
+        encrypted_clients: other_entry(clients, artefacts.tls.stack.as_ref(), legacy),
+    });
+    let remove = gone.chunks(MAX_KEYS).map(|keys| Request::RemoveKeys {
+        public_keys: keys.to_vec(),
+    });
+    let add = batches(&new, legacy, MAX_REQUEST_BYTES - OTHER_BYTES);
+    let add = add.into_iter().map(add_keys);
+    // Who must not sign any more comes first.
+    set_clients.into_iter().chain(remove).chain(add).collect()
+}
+
+/// What a signer was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    keys: BTreeSet<PublicKey>,
+    clients: Option<Ciphertext>,
+}
+
+impl Given {
+    /// All of these.
+    #[must_use]
+    pub fn all(artefacts: &Artefacts) -> Self {
+        Self::first(artefacts, artefacts.keys.len())
+    }
+
+    /// The clients, and so many of the keys: what the first of [`messages`] gives.
+    #[must_use]
+    pub fn first(artefacts: &Artefacts, keys: usize) -> Self {
+        let keys = artefacts.keys.iter().take(keys);
+        Self {
+            keys: keys.map(|row| row.pubkey.clone()).collect(),
+            clients: artefacts.tls.clients.clone(),
+        }
+    }
+}
+
+const fn add_keys(encrypted_validator_keys: Vec<KeyEntry>) -> Request {
+    Request::AddKeys {
+        encrypted_validator_keys,
+    }
 }
 
 fn other_entry(ciphertext: &Ciphertext, stack: Option<&StackId>, legacy: bool) -> Entry {
@@ -116,6 +169,32 @@ mod tests {
             String::from_utf8(messages[0].to_bytes().to_vec()).unwrap(),
             r#"{"operation":"init","credential":{"access_key_id":"A","secret_access_key":"B","token":"C"},"encrypted_tls_key":"QUJD","encrypted_validator_keys":["AAAA","AAAA"]}"#
         );
+    }
+
+    #[test]
+    fn only_what_changed_is_sent() {
+        let before = artefacts(rows(3, 4));
+        let given = Given::all(&before);
+        assert_eq!(changes(Some(&given), &before, false), []);
+        let mut after = artefacts(rows(5, 4));
+        after.keys.remove(1);
+        after.tls.clients = Some("REVG".parse().unwrap());
+        let names = |requests: &[Request]| requests.iter().map(Request::name).collect::<Vec<_>>();
+        let sent = changes(Some(&given), &after, false);
+        assert_eq!(names(&sent), ["set_clients", "remove_keys", "add_keys"]);
+        let removed = Request::RemoveKeys {
+            public_keys: vec![before.keys[1].pubkey.clone()],
+        };
+        assert_eq!(sent[1], removed);
+        let Request::AddKeys {
+            encrypted_validator_keys: added,
+        } = &sent[2]
+        else {
+            panic!()
+        };
+        assert_eq!(added.len(), 2);
+        let taken_over = changes(None, &after, false);
+        assert_eq!(names(&taken_over), ["set_clients", "add_keys"]);
     }
 
     #[test]

@@ -1,5 +1,15 @@
 //! A stand-in enclave behind Unix sockets: takes `CONNECT` calls, answers control messages, carries bytes. Not part of any product.
-#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may"
+)]
+
+pub(crate) mod agent;
+pub(crate) mod aws;
+pub(crate) mod world;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,8 +17,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use abi::control::Surface;
-use abi::control::request::Request;
+use control::Surface;
+use control::request::Request;
 use parent::transport::{Dialer, Place};
 use serde_json::{Value, json};
 use tempfile::TempDir;

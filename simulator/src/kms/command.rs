@@ -68,6 +68,10 @@ pub fn serve(
     state::make(folder)?;
     let folder =
         &std::fs::canonicalize(folder).with_context(|| format!("cannot find {}", folder.display()))?;
+    // First: a folder that another KMS uses must stay as it is.
+    let control = folder.join(CONTROL);
+    clear_stale(&control)?;
+    state::forget_env(folder)?;
 
     let (sender, entries) = sync_channel::<Entry>(WAITING_LINES);
     // When the reader is gone, so is the program.
@@ -84,8 +88,6 @@ pub fn serve(
         .transpose()?;
 
     let (identity, ca) = identity(flags, folder)?;
-    let control = folder.join(CONTROL);
-    clear_stale(&control)?;
     let listener =
         UnixListener::bind(&control).with_context(|| format!("cannot listen on {}", control.display()))?;
     control::serve(listener, std::sync::Arc::clone(&kms)).context("cannot start a thread")?;

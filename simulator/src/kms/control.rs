@@ -144,3 +144,58 @@ pub fn ask(path: &Path, message: &Message) -> io::Result<Value> {
     BufReader::new(stream.take(MAX_LINE)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::principal::Principals;
+    use crate::kms::service::Settings;
+    use crate::kms::store::Store;
+    use crate::kms::trust::Trust;
+
+    fn kms() -> Arc<Kms> {
+        let account = "111122223333".parse().unwrap();
+        let settings = Settings::new("us-east-1", account, Principals::default(), Trust::aws());
+        Kms::new(settings, Store::default())
+    }
+
+    #[test]
+    fn messages_are_lines_of_json() {
+        let fault = Fault::next(Kind::Slow(Duration::from_millis(5)), 2).of(Operation::Decrypt);
+        let line = serde_json::to_string(&Message::fault(&fault)).unwrap();
+        let expected = r#"{"fault":{"kind":"slow","ms":5,"operation":"Decrypt","skip":0,"count":2}}"#;
+        assert_eq!(line, expected);
+        let kms = kms();
+        for good in [&line, r#"{"fault":{"kind":"reset"}}"#, r#"{"clear":{}}"#] {
+            assert_eq!(answer(&kms, good.as_bytes()), json!({}), "{good}");
+        }
+        assert_eq!(answer(&kms, br#"{"counts":{}}"#)["tls_sessions"], 0);
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        let kms = kms();
+        for bad in [
+            "",
+            "{}",
+            "counts",
+            r#"{"counts":{},"clear":{}}"#,
+            r#"{"fault":{"kind":"nonsense"}}"#,
+            r#"{"fault":{"kind":"slow"}}"#,
+            r#"{"fault":{"kind":"reset","operation":"decrypt"}}"#,
+            r#"{"fault":{"kind":"reset","count":-1}}"#,
+            r#"{"fault":{"kind":"reset","other":1}}"#,
+        ] {
+            assert!(answer(&kms, bad.as_bytes())["error"].is_string(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_socket_answers_and_survives_silence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        serve(UnixListener::bind(&path).unwrap(), kms()).unwrap();
+        drop(UnixStream::connect(&path).unwrap());
+        assert_eq!(ask(&path, &Message::Counts {}).unwrap()["connections"], 0);
+    }
+}

@@ -40,7 +40,7 @@
 //! ```
 //!
 //! - [`server`]: starts one, on TCP and on a Unix socket; what the guest's vsock port leads to
-//! - [`service`]: from one HTTP request to one answer: [`sigv4`], then [`ops`] under [`authorize`]
+//! - [`service`]: from one HTTP request to one answer: [`sigv4`], then `ops` under [`authorize`]
 //! - [`trust`]: whose attestation documents are believed; [`envelope`]: the answer that only the enclave can read
 //! - [`key`], [`store`], [`blob`]: keys, where they are kept, ciphertexts
 //! - [`principal`]: who may call; [`pki`]: the test CA; [`fault`]: what goes wrong on request; [`record`]: what happened

@@ -90,6 +90,18 @@ pub(crate) fn credentials(folder: &Path, principals: &Principals) -> Result<Path
     Ok(path)
 }
 
+/// Removes what an earlier start wrote by [`env()`]: its port is not ours. The new file says that the KMS takes calls.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub(crate) fn forget_env(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join("env");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(&path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes the shell lines that lead the AWS CLI and boto3 here. The profile is the first principal's.
 ///
 /// # Errors

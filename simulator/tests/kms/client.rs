@@ -18,8 +18,17 @@ use serde_json::Value;
 pub(crate) const HOST: &str = "kms.us-east-1.amazonaws.com";
 
 /// Bytes both ways.
-pub(crate) trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+pub(crate) trait Stream: Read + Write {
+    /// Says that no more will be sent.
+    fn close(&mut self);
+}
+
+impl<T: Read + Write> Stream for StreamOwned<ClientConnection, T> {
+    fn close(&mut self) {
+        self.conn.send_close_notify();
+        drop(self.flush());
+    }
+}
 
 /// Credentials and the clock that requests are stamped with.
 #[derive(Clone)]
@@ -144,7 +153,7 @@ impl Connection {
         Self::over(stream, tls, name)
     }
 
-    fn over(stream: impl Stream + 'static, tls: &Arc<ClientConfig>, name: &str) -> Self {
+    fn over(stream: impl Read + Write + 'static, tls: &Arc<ClientConfig>, name: &str) -> Self {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let tls = ClientConnection::new(Arc::clone(tls), name).unwrap();
         Self(BufReader::new(Box::new(StreamOwned::new(tls, stream))))
@@ -190,6 +199,18 @@ impl Connection {
             headers,
             body,
         })
+    }
+
+    /// Sends bytes, says that no more will come, and reads to the end. The status of what comes first, if it is an answer.
+    pub(crate) fn raw_then_close(&mut self, bytes: &[u8]) -> Option<u16> {
+        let stream = self.0.get_mut();
+        // The server may have had enough in the middle.
+        drop(stream.write_all(bytes).and_then(|()| stream.flush()));
+        stream.close();
+        let mut answer = Vec::new();
+        drop(self.0.read_to_end(&mut answer));
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
     }
 
     /// Signs and sends.

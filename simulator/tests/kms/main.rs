@@ -13,6 +13,10 @@ mod client;
 mod setup;
 
 mod attestation;
+mod command;
+mod connections;
+mod faults;
 mod operations;
 mod policies;
 mod signatures;
+mod signed;

@@ -48,7 +48,9 @@ fn vector(name: &str) -> Vector {
     let read = |file: &str| std::fs::read_to_string(vectors().join(name).join(file)).unwrap();
     let context: Value = serde_json::from_str(&read("context.json")).unwrap();
     let signed = read("header-signed-request.txt");
-    let (head, body) = signed.split_once("\n\n").unwrap_or((signed.trim_end(), ""));
+    let (head, body) = signed
+        .split_once("\n\n")
+        .unwrap_or_else(|| (signed.trim_end(), ""));
     let mut lines = head.lines();
     let method = lines.next().unwrap().split(' ').next().unwrap().to_owned();
     let headers = lines
@@ -156,6 +158,8 @@ fn a_good_signature_is_taken() {
     assert_eq!(answer.header("x-amzn-requestid").len(), 36);
 }
 
+type Change = Box<dyn FnOnce(&mut Vec<(String, String)>)>;
+
 #[test]
 fn what_is_missing_is_named() {
     let expect = |change, name: &str, text: &str| {
@@ -163,7 +167,6 @@ fn what_is_missing_is_named() {
         assert_eq!((status, error.as_str()), (400, name));
         assert!(message.starts_with(text), "{message}");
     };
-    type Change = Box<dyn FnOnce(&mut Vec<(String, String)>)>;
     let cases: [(Change, &str, &str); 9] = [
         (
             Box::new(drop_header("authorization")),
@@ -213,6 +216,46 @@ fn what_is_missing_is_named() {
     ];
     for (change, name, text) in cases {
         expect(change, name, text);
+    }
+}
+
+/// Cut at every length, and with every byte changed: refused, whatever is left of it.
+#[test]
+fn damaged_authorizations_are_refused() {
+    let good = vector("post-vanilla");
+    let at = good
+        .headers
+        .iter()
+        .position(|(name, _)| name == "authorization")
+        .unwrap();
+    let header = good.headers[at].1.clone();
+    let refused = |text: String| {
+        let mut bad = vector("post-vanilla");
+        bad.headers[at].1 = text;
+        bad.verify().map_err(|error| error.status)
+    };
+    for cut in 0..header.len() {
+        assert_eq!(refused(header[..cut].to_owned()), Err(400), "cut at {cut}");
+        for other in ["\u{fffd}", "/", "=", ","] {
+            let changed = format!("{}{other}{}", &header[..cut], &header[cut + 1..]);
+            // A comma in the place of a space after one changes nothing.
+            let same = changed == header || changed.replace(",,", ", ") == header;
+            assert_eq!(
+                refused(changed),
+                if same { Ok(()) } else { Err(400) },
+                "{other} at {cut}"
+            );
+        }
+    }
+    let date = good
+        .headers
+        .iter()
+        .position(|(name, _)| name == "x-amz-date")
+        .unwrap();
+    for cut in 0..16 {
+        let mut bad = vector("post-vanilla");
+        bad.headers[date].1.truncate(cut);
+        assert_eq!(bad.verify().map_err(|error| error.status), Err(400), "{cut}");
     }
 }
 

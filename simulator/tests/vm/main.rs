@@ -108,7 +108,10 @@ fn a_fatal_report_names_the_stage() {
 #[test]
 fn a_boot_without_heartbeat_ends_in_time() {
     let (_dir, mut config) = config("no-heartbeat");
-    let enclave = boot(&config);
+    let enclave = Enclave::spawn(&config).unwrap();
+    enclave
+        .wait_for(Milestone::Init(Stage::Running), PATIENCE)
+        .unwrap();
     let error = enclave
         .wait_for(Milestone::Heartbeat, Duration::from_secs(2))
         .unwrap_err();

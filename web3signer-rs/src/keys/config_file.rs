@@ -35,6 +35,15 @@ pub enum ConfigFileError {
     },
 }
 
+/// How many keys a key configuration file asks for: the check without the load, for tools and fuzzers. No file that it
+/// names is looked at, and no secret is checked beyond its text.
+///
+/// # Errors
+/// Every variant of [`ConfigFileError`].
+pub fn check_config_file(yaml: &[u8]) -> Result<usize, ConfigFileError> {
+    parse(yaml, Path::new("")).map(|definitions| definitions.len())
+}
+
 /// What the documents ask for, each with its one-based number. Entries for SECP256K1 are left out.
 ///
 /// Relative names in it are taken from `folder`.

@@ -21,3 +21,24 @@ pub struct MemoryError(#[source] io::Error);
 pub fn lock_memory() -> Result<(), MemoryError> {
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT).map_err(|e| MemoryError(e.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Either pages are locked, or the reason and what to do are said.
+    #[test]
+    fn pages_are_locked_or_the_reason_is_given() {
+        match lock_memory() {
+            Ok(()) => {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap();
+                let locked = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("VmLck:"))
+                    .unwrap();
+                assert_ne!(locked.trim(), "0 kB");
+            }
+            Err(error) => assert!(error.to_string().contains("RLIMIT_MEMLOCK"), "{error}"),
+        }
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::symlink;
 
+use proptest::prelude::*;
+
 use crate::support::{Folder, key, load, name, names, problems, raw, sorted};
-use web3signer_rs::keys::{BulkPasswords, Keys, Origin, SourceCount};
+use web3signer_rs::keys::{BulkPasswords, ConfigFileError, Keys, Origin, SourceCount, check_config_file};
 
 #[test]
 fn several_documents_in_one_file() {
@@ -410,4 +412,32 @@ fn flipped_bits_are_answered() {
         refused += report.problems.len();
     }
     assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn a_check_counts_without_looking_at_files() {
+    let text = format!(
+        "{}---\n{}---\ntype: file-keystore\nkeystoreFile: a\nkeystorePasswordFile: b\n",
+        raw(1),
+        raw(2)
+    );
+    assert_eq!(check_config_file(text.as_bytes()), Ok(3));
+    assert_eq!(check_config_file(b""), Err(ConfigFileError::Empty));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(check_config_file(&bytes).is_err());
+    }
+
+    /// Text made of what YAML gives a meaning to.
+    #[test]
+    fn any_yaml_is_answered(text in "([ \n:{}\\[\\],&*!|>'\"%@?#-]|type: file-raw\n|privateKey: 0x01\n|---\n|<<: ){0,60}") {
+        if let Ok(keys) = check_config_file(text.as_bytes()) {
+            prop_assert!(keys <= text.matches("privateKey").count(), "{text:?}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Vendors from a made-up cargo and its made-up cache: what is checked, and against what.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
@@ -22,6 +21,19 @@ fn archive(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
         tar.append(&header, text.as_bytes()).unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
+}
+
+/// Written by another process: one that this process had open could not be started while a test beside it starts
+/// something, because the new process holds our descriptors until it is a program of its own.
+fn write_program(path: &Path, text: &str) {
+    let mut install = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success());
 }
 
 struct Place {
@@ -45,10 +57,7 @@ impl Place {
         fs::create_dir_all(dir.path().join("home/registry/cache/registry-0")).unwrap();
         fs::write(cache.join("leaf-1.0.0.crate"), &archive).unwrap();
         let program = dir.path().join("cargo");
-        let mut file = File::create(&program).unwrap();
-        write!(file, "#!/bin/sh\n{script}\n").unwrap();
-        file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
-        drop(file);
+        write_program(&program, &format!("#!/bin/sh\n{script}\n"));
         let lock = CargoLock::parse(&lock(Sha256::of(&archive))).unwrap();
         Self {
             store: Store::open(&dir.path().join("store")).unwrap(),
@@ -104,6 +113,10 @@ fn checked_archives_are_unpacked_once() {
             Sha256::of(&place.archive)
         )
     );
+    for path in ["", "src", "src/lib.rs", ".cargo-checksum.json"] {
+        let time = fs::metadata(leaf.join(path)).unwrap().modified().unwrap();
+        assert_eq!(time, UNIX_EPOCH + Duration::from_secs(FIXED_TIME), "{path}");
+    }
     assert_eq!(vendored.lock, place.reduced.lock.to_text());
     fs::remove_file(&place.cargo.program).unwrap();
     assert_eq!(place.provide().unwrap(), vendored, "cargo is not asked again");

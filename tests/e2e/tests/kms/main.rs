@@ -169,6 +169,12 @@ fn who_shows_no_document_is_refused(service: &Service) {
         "{body}"
     );
     assert_eq!(body.get("Plaintext"), None);
+    let entry = service.last_entry();
+    assert!(
+        entry.principal.is_some(),
+        "the signature held, so it was the policy"
+    );
+    assert_eq!((entry.error, entry.pcr0), (Some("AccessDeniedException"), None));
 }
 
 fn a_data_key_and_a_key_pair(guest: &Guest<'_>, service: &Service) {

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use abi::control::MAX_ANSWER_BYTES;
-use abi::control::answer::{self, AnswerError};
-use abi::control::request::Request;
 use abi::vsock::{CONTROL_PORT, SERVICE_PORT};
+use control::MAX_ANSWER_BYTES;
+use control::answer::{self, AnswerError};
+use control::request::Request;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -60,7 +60,7 @@ pub async fn ask<B: DeserializeOwned>(
     patience: Duration,
 ) -> Result<B, AskError> {
     let operation = request.name();
-    let port = if request.allowed_on(abi::control::Surface::Control) {
+    let port = if request.allowed_on(control::Surface::Control) {
         CONTROL_PORT
     } else {
         SERVICE_PORT
