@@ -1,3 +1,5 @@
+//! What the filter lets through, and what it must not.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;

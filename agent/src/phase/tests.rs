@@ -1,3 +1,5 @@
+//! The bootstrap machine, as tables of steps.
+
 use control::config::RawConfig;
 
 use super::*;

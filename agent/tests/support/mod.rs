@@ -28,6 +28,7 @@ use nsm::{Description, ErrorCode, Nsm, NsmError, Pcr, PcrIndex, PcrState};
 use serde_json::{Value, json};
 
 pub(crate) mod enclave;
+pub(crate) mod scene;
 
 /// Longer than any test takes: nothing that only a busy machine delays is late.
 pub(crate) const ENOUGH: Duration = Duration::from_mins(2);

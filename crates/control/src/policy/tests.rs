@@ -1,3 +1,5 @@
+//! The image policy: its one text, and what is refused.
+
 use super::*;
 use crate::config::RawConfig;
 

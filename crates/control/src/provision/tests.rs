@@ -1,3 +1,5 @@
+//! Jobs and outcomes: there and back, bounded, and without secrets in their debug text.
+
 use super::*;
 use crate::answer::ItemCode;
 use crate::config::RawConfig;
