@@ -214,20 +214,22 @@ impl Core {
         }
     }
 
-    /// What an agent that was started anew does first: when a config was measured before, `provision` says what is there, and a
-    /// signer that was started goes on.
+    /// Whether a config was measured before this agent was started: another one was here.
+    #[must_use]
+    pub fn is_not_the_first(&self) -> bool {
+        let register = self.with_machine(|machine| machine.register());
+        register.locked && register.value != nsm::Pcr::ZERO
+    }
+
+    /// What an agent does first that is not the first one: `provision` says what is there, and a signer that was started goes on.
     ///
     /// # Errors
     /// [`Failure`] when the story cannot be told; then `init_state` stays false, and the parent decides.
     pub async fn recover(self: Arc<Self>) -> Result<(), Failure> {
         let _change = self.begin_change()?;
-        let register = self.with_machine(|machine| machine.register());
-        let Some(handover) = self.parts.handover.as_ref().filter(|_| register.locked) else {
+        let Some(handover) = self.parts.handover.as_ref() else {
             return Ok(());
         };
-        if register.value == nsm::Pcr::ZERO {
-            return Ok(());
-        }
         let job = Job {
             config: None,
             work: Work::Recover,

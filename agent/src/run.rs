@@ -71,11 +71,12 @@ pub async fn run<L: Listener>(
         tokio::spawn(async move { follow::output(&path, source, core.ring()).await });
     }
     let dial = core.dial();
+    let recovers = core.is_not_the_first();
     let start = async {
         if let Err(failure) = Arc::clone(&core).configure_from_manifest().await {
             return Err(Ended::Manifest(failure));
         }
-        if let Err(failure) = Arc::clone(&core).recover().await {
+        if recovers && let Err(failure) = Arc::clone(&core).recover().await {
             let fields = [("code", failure.code()), ("error", &failure.text())];
             core.ring().say(Level::Error, "not-recovered", &fields);
         }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -33,6 +33,15 @@ fn everything_is_done_under_the_filter() {
     let enclave = Enclave::new(dir.path().to_owned());
     // Left by an agent before this one.
     std::fs::write(dir.path().join("provision"), "").unwrap();
+    // A pipe as PID 1 makes it, open at both ends.
+    let pipe = dir.path().join("output");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut output = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(pipe)
+        .unwrap();
     let mut settings = Settings::new(TestNsm::default());
     settings.provisioned = true;
     settings.signer = signer.local_addr().unwrap();
@@ -41,6 +50,9 @@ fn everything_is_done_under_the_filter() {
     let agent = TestAgent::within(dir, settings, || seccompiler::apply_filter(&program()).unwrap());
     enclave.play_pid1(&agent.pid1);
     messages(&agent);
+    output
+        .write_all(b"from the signer\nprivate key: x\nthe end\n")
+        .unwrap();
     log(&agent);
     let port = bootstrap(&agent);
     tunnel(&agent, port);
@@ -80,10 +92,22 @@ fn messages(agent: &TestAgent) {
 
 fn log(agent: &TestAgent) {
     let listener = UnixListener::bind(agent.path("parent-9002")).unwrap();
-    let (mut stream, _) = listener.accept().unwrap();
-    let mut bytes = [0; 256];
-    stream.read_exact(&mut bytes).unwrap();
-    drop(stream);
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(support::ENOUGH)).unwrap();
+    let mut said = Vec::new();
+    for line in std::io::BufReader::new(stream).lines() {
+        let record: control::log::Record = serde_json::from_str(&line.unwrap()).unwrap();
+        if let Some(text) = record.text {
+            said.push((text, record.dropped));
+        }
+        if said.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(
+        said,
+        [("from the signer".to_owned(), 0), ("the end".to_owned(), 1)]
+    );
     let next = agent.path("events.new");
     std::fs::write(&next, "nitro-init uptime_ms=22 stage=running event=ok\n").unwrap();
     std::fs::rename(next, agent.path("events")).unwrap();

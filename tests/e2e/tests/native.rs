@@ -2,15 +2,19 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a failed step is a failed test"
 )]
+
+use std::io::{BufRead, BufReader};
 
 use abi::boot::Stage;
 use abi::events::{Event, Key, Kind};
 use attest::UnverifiedDoc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{Booted, boot, eif_builder, pcrs, place, said};
+use control::log::{Record, Source};
+use e2e::{Booted, PATIENCE, boot, eif_builder, pcrs, place, said};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha384};
 
@@ -24,6 +28,7 @@ fn the_image_boots_and_is_what_was_measured() {
     the_document_carries_the_measurements(&booted, &expected);
     nothing_else_is_answered(&booted);
     the_service_port_waits_for_init(&booted);
+    the_log_is_sent(&booted);
     a_config_is_measured_once(&booted);
     let (status, _) = booted.enclave.stop().unwrap();
     println!("the emulator ended with {status}");
@@ -159,6 +164,25 @@ fn nothing_else_is_answered(booted: &Booted) {
         200,
         "still there"
     );
+}
+
+/// The agent keeps what it has to say until the parent listens.
+fn the_log_is_sent(booted: &Booted) {
+    let listener = booted.enclave.listen(abi::vsock::LOG_PORT).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut sources = Vec::new();
+    for line in BufReader::new(stream).lines() {
+        let record: Record = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_eq!(record.dropped, 0);
+        sources.push((record.source, record.event));
+        let running = (Source::Init, "started".to_owned());
+        let listening = (Source::Agent, "listening".to_owned());
+        if sources.contains(&running) && sources.contains(&listening) {
+            return;
+        }
+    }
+    panic!("the log ended: {sources:?}");
 }
 
 fn the_service_port_waits_for_init(booted: &Booted) {
