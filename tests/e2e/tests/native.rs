@@ -199,7 +199,7 @@ fn the_service_port_waits_for_init(booted: &Booted) {
 
 /// QEMU's module extends and locks registers as Nitro's does.
 fn a_config_is_measured_once(booted: &Booted) {
-    let config = |network: &str, store: serde_json::Value| {
+    let config = |network: &str, store: Value| {
         json!({"operation": "configure", "config": {
             "schema": 1, "region": "eu-central-1", "network": network,
             "kms_key_arn": "arn:aws:kms:eu-central-1:111122223333:key/12345678-0000-4000-8000-00000000000b",
