@@ -1,6 +1,7 @@
 //! The bootstrap machine, as tables of steps.
 
 use control::config::RawConfig;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -192,4 +193,54 @@ fn the_registers_value_is_that_of_an_extension() {
         hash.register().to_string(),
         "a0f7a6d4e56031e36454836220ebfa354e196adb6d9791b6df5d176ef7156f3bd7e28342cd83252feff21ff09d371388"
     );
+}
+
+proptest! {
+    /// Whatever is asked in whatever order: the first config that was measured stays, and only it is ever initialised.
+    #[test]
+    fn the_first_config_stays(steps in proptest::collection::vec(0_u8..7, 0..60)) {
+        let mut machine = Machine::new(OPEN);
+        let mut first = None;
+        for step in steps {
+            match step {
+                0..=2 => {
+                    let config = config(["hoodi", "mainnet", "gnosis"][usize::from(step)]);
+                    let hash = ConfigHash::of(&config);
+                    match machine.configure(&hash) {
+                        Ok(Configure::Measure) => {
+                            machine.measured(config, locked(hash.register())).unwrap();
+                            prop_assert_eq!(*first.get_or_insert(hash), hash);
+                        }
+                        Ok(Configure::Same) => prop_assert_eq!(first, Some(hash)),
+                        Err(refused) => {
+                            prop_assert_eq!(refused, Refused::Conflict);
+                            prop_assert_ne!(first, Some(hash));
+                        }
+                    }
+                }
+                3 => {
+                    let before = machine.phase();
+                    let ready = matches!(before, Phase::Configured | Phase::InitFailed);
+                    let begun = machine.begin_init();
+                    prop_assert_eq!(begun.is_ok(), ready);
+                    if let Ok(config) = begun {
+                        prop_assert_eq!(Some(config.hash), first);
+                    } else {
+                        prop_assert_eq!(machine.phase(), before);
+                    }
+                }
+                4 | 5 => {
+                    let before = machine.phase();
+                    machine.end_init(step == 4);
+                    if before != Phase::Initialising {
+                        prop_assert_eq!(machine.phase(), before);
+                    }
+                }
+                _ => machine = Machine::new(machine.register()),
+            }
+            let value = first.map_or(Pcr::ZERO, |hash| hash.register());
+            prop_assert_eq!(machine.register().value, value);
+            prop_assert_eq!(machine.is_initialised(), machine.running().is_ok());
+        }
+    }
 }
