@@ -187,6 +187,32 @@ fn service_refused(change: impl FnOnce(&mut Service), rule: ServiceRule) {
 }
 
 #[test]
+fn output_to_the_log_needs_another_who_reads_it() {
+    let speaks = Service {
+        channel: false,
+        stdio: Stdio::Log,
+        ..agent()
+    };
+    refused(|t| t.services = vec![speaks], &RuleError::Output { index: 0 });
+    let own = Service {
+        stdio: Stdio::Log,
+        ..agent()
+    };
+    refused(|t| t.services = vec![own], &RuleError::Output { index: 0 });
+    let mut table = table();
+    table.services = vec![
+        Service {
+            name: "signer".to_owned(),
+            channel: false,
+            stdio: Stdio::Log,
+            ..agent()
+        },
+        agent(),
+    ];
+    assert_eq!(Table::decode(&table.encode().unwrap()), Ok(table));
+}
+
+#[test]
 fn table_rules() {
     refused(
         |t| t.ip_unprivileged_port_start = 1025,
@@ -217,33 +243,7 @@ fn table_rules() {
         name: "other".to_owned(),
         ..agent()
     };
-    refused(
-        |t| t.services.push(other.clone()),
-        &RuleError::Channel { index: 1 },
-    );
-    let speaks = Service {
-        channel: false,
-        stdio: Stdio::Log,
-        ..other
-    };
-    refused(
-        |t| t.services = vec![speaks.clone()],
-        &RuleError::Output { index: 0 },
-    );
-    refused(
-        |t| {
-            t.services = t
-                .services
-                .iter()
-                .cloned()
-                .map(|s| Service {
-                    stdio: Stdio::Log,
-                    ..s
-                })
-                .collect()
-        },
-        &RuleError::Output { index: 0 },
-    );
+    refused(|t| t.services.push(other), &RuleError::Channel { index: 1 });
     let good = TmpfsMount {
         size_bytes: 1,
         mode: 0o1777,
