@@ -3,6 +3,8 @@
 //! moto stands in for DynamoDB: `scripts/with-stores.sh cargo test --package web3signer-rs`.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::format_push_string,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests: what cannot be done is a failed test"
