@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::{PUBLIC, SECRET, Server, ask, key_folder, raw_key};
 
 /// A published keystore with a cheap key derivation, its password and public key.
-fn keystore() -> (String, &'static str, String) {
+pub(crate) fn keystore() -> (String, &'static str, String) {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../crates/keystore/tests/data/eip2335/fast_pbkdf2.json");
     let public =
@@ -25,7 +25,7 @@ fn start(keys: &std::path::Path, more: &[&str]) -> Server {
     Server::start(keys, &[], &flags)
 }
 
-fn call(server: &Server, method: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn call(server: &Server, method: &str, body: &Value) -> (u16, Value) {
     let answer = ask(
         server.port,
         method,

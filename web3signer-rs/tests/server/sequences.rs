@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::keymanager::{call, keystore};
 use crate::support::{PUBLIC, SECRET, Server, data, key_folder, raw_key, run};
 
 /// A data base of its own, with the tables of Web3Signer.
@@ -160,6 +161,43 @@ fn of_two_servers_on_one_data_base_exactly_one_signs() {
             "{statuses:?}"
         );
     }
+}
+
+/// Deleting a key disables it in the data base; importing it again, history included, lets it sign what is new.
+#[test]
+fn a_key_that_is_imported_again_signs_again() {
+    let keys = tempfile::tempdir().unwrap();
+    let database = Database::make();
+    let mut flags: Vec<&str> = database.flags.iter().map(String::as_str).collect();
+    flags.push("--key-manager-api-enabled=true");
+    let server = Server::start(keys.path(), &[], &flags);
+    let (text, password, public) = keystore();
+    let sign = |epoch: u64, root: u8| server.sign(&public, &attestation(epoch - 1, epoch, root)).status;
+
+    let first = json!({"keystores": [text], "passwords": [password]});
+    let (status, answer) = call(&server, "POST", &first);
+    assert_eq!(
+        (status, &answer["data"][0]["status"]),
+        (200, &json!("imported")),
+        "{answer}"
+    );
+    assert_eq!(sign(10, 1), 200);
+    let (status, answer) = call(&server, "DELETE", &json!({"pubkeys": [public]}));
+    assert_eq!(
+        (status, &answer["data"][0]["status"]),
+        (200, &json!("deleted")),
+        "{answer}"
+    );
+    assert_eq!(sign(11, 1), 404);
+    let again = json!({"keystores": [text], "passwords": [password], "slashing_protection": answer["slashing_protection"]});
+    let (status, answer) = call(&server, "POST", &again);
+    assert_eq!(
+        (status, &answer["data"][0]["status"]),
+        (200, &json!("imported")),
+        "{answer}"
+    );
+    assert_eq!(sign(11, 1), 200);
+    assert_eq!(sign(10, 2), 412, "what it signed before the deletion");
 }
 
 #[test]
