@@ -22,33 +22,21 @@ pub fn licence(text: &str) -> Licence {
     let Some(header) = paragraphs.next() else {
         return Licence::unknown();
     };
-    let form = field(header.fields(), "Format").unwrap_or_default();
-    if !form.contains("copyright-format") {
+    if !matches!(header.pick(["Format"]), Ok([Some(form)]) if form.contains("copyright-format")) {
         return Licence::unknown();
     }
     let mut names = BTreeSet::new();
     for paragraph in paragraphs {
-        if field(paragraph.fields(), "Files").is_none() {
-            continue;
+        match paragraph.pick(["Files", "License"]) {
+            Ok([None, _]) => {}
+            Ok([Some(_), Some(licence)]) => {
+                names.insert(licence.lines().next().unwrap_or_default().trim().to_owned());
+            }
+            // One malformed paragraph makes the whole file doubtful.
+            Ok([Some(_), None]) | Err(_) => return Licence::unknown(),
         }
-        // The packaging itself is not in the image, and one malformed paragraph makes the whole file doubtful.
-        match field(paragraph.fields(), "License") {
-            Some(licence) => names.insert(licence.lines().next().unwrap_or_default().trim().to_owned()),
-            None => return Licence::unknown(),
-        };
     }
     Licence::of_debian(names.iter().map(String::as_str))
-}
-
-fn field<'a, E>(fields: impl Iterator<Item = Result<(&'a str, &'a str), E>>, wanted: &str) -> Option<&'a str> {
-    let mut found = None;
-    for field in fields {
-        let (name, value) = field.ok()?;
-        if name.eq_ignore_ascii_case(wanted) {
-            found = Some(value);
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn members(archive: &mut (impl Read + Seek)) -> Result<Vec<Member>, JarError> {
     let end = bytes(archive, from, length - from)?;
     let at = end.windows(4).rposition(|window| window == END);
     let end = at
-        .and_then(|at| end.get(at..))
+        .and_then(|at| end.get(at..)?.get(..22))
         .ok_or(JarError::Form("it has no end record"))?;
     let size = u64::from(u32_at(end, 12)?);
     let start = u64::from(u32_at(end, 16)?);
