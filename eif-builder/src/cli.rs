@@ -46,6 +46,10 @@ pub enum Command {
     /// Verify or show an attestation document.
     #[command(subcommand)]
     Attest(AttestCommand),
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
 }
 
 /// Where things are kept, and how much of the machine to use.

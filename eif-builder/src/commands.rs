@@ -5,6 +5,7 @@ mod attest;
 mod build;
 mod describe;
 mod lock;
+mod manual;
 mod policy;
 mod sbom;
 
@@ -47,6 +48,8 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),
+        Command::Completions(args) => manual::completions(*args, out),
+        Command::Man(args) => manual::man(args, out),
     }
 }
 
