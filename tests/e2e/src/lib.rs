@@ -25,6 +25,8 @@ use simulator::emulator::Emulator;
 use simulator::enclave::{Config, Enclave};
 use simulator::record::Milestone;
 
+pub mod service;
+
 /// Patience with a step of an emulated machine on a busy host.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 

@@ -115,6 +115,7 @@ fn act(word: &str, rest: &str, input: &mut impl io::Read) -> io::Result<Vec<u8>>
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the order of processes does not matter")]
 /// Kills with SIGKILL. `/proc` shows the processes of the own user only.
 fn kill(program: &str) -> io::Result<usize> {
     let mut count = 0;

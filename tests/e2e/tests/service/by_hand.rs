@@ -6,12 +6,12 @@ use e2e::{Booted, boot};
 use serde_json::{Value, json};
 use simulator::kms::fault::Kind as Fault;
 
-use crate::artefacts::{corrupted, hex};
-use crate::kms::{CREDENTIALS, EXPIRED};
-use crate::parent::{Parent, Settings};
-use crate::postgres::Database;
 use crate::refused::{Refused, word};
-use crate::world::{CLIENTS_VERSION, World};
+use e2e::service::artefacts::{corrupted, hex};
+use e2e::service::kms::{CREDENTIALS, EXPIRED};
+use e2e::service::parent::{Parent, Settings};
+use e2e::service::postgres::Database;
+use e2e::service::world::{CLIENTS_VERSION, World};
 
 /// Keys that `init` is given here.
 const FEW: usize = 3;

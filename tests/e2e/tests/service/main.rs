@@ -7,28 +7,17 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::string_slice,
     clippy::print_stdout,
-    clippy::disallowed_methods,
     reason = "a failed step is a failed test"
 )]
 
-mod artefacts;
 mod by_hand;
-mod client;
-mod imds;
-mod kms;
-mod moto;
-mod parent;
-mod postgres;
 mod refused;
-mod serving;
 mod watched;
-mod world;
 
 use e2e::{build_image, top};
 
-use world::World;
+use e2e::service::world::World;
 
 #[test]
 fn the_signing_service() {

@@ -11,14 +11,14 @@ use e2e::place;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::artefacts::SERVER;
-use crate::client::Client;
-use crate::imds::Imds;
-use crate::moto::{Moto, exchange};
-use crate::parent::{Parent, Program, Settings, until};
-use crate::postgres::Database;
-use crate::serving::{Attestation, block, verify};
-use crate::world::{CLIENTS_VERSION, KEYS, World};
+use e2e::service::artefacts::SERVER;
+use e2e::service::client::Client;
+use e2e::service::imds::Imds;
+use e2e::service::moto::{Moto, exchange};
+use e2e::service::parent::{Parent, Program, Settings, until};
+use e2e::service::postgres::Database;
+use e2e::service::signing::{Attestation, block, verify};
+use e2e::service::world::{CLIENTS_VERSION, KEYS, World};
 
 /// The watchdog and everything around it.
 struct Watched<'a> {
@@ -69,6 +69,7 @@ pub(crate) fn run(world: &World) {
     until("ready", || parent.number("parent_serving") == Some(1));
     println!("from an empty table to a serving signer: {:?}", began.elapsed());
 
+    watched.credentials_are_renewed(&imds, &watchdog);
     watched.serves_every_key();
     watched.strangers_get_nothing();
     watched.the_signer_comes_back();
@@ -81,7 +82,6 @@ pub(crate) fn run(world: &World) {
     watched.follows_its_tables(&watchdog);
     watched.shows_its_status();
     watched.an_auditor_asks();
-    watched.credentials_are_renewed(&imds, &watchdog);
 
     let processes = arguments();
     for (place, text) in [
@@ -132,7 +132,7 @@ fn sections(
         dir.join("probe.pem").display(),
         dir.join("probe.key").display(),
         imds.endpoint(),
-        crate::artefacts::REGION,
+        e2e::service::artefacts::REGION,
         moto.tls,
         moto.validators,
         deployment["stacks"][0],
@@ -169,6 +169,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the order of processes does not matter")]
 /// Command lines of all processes of this machine that can be seen.
 fn arguments() -> String {
     let mut text = String::new();
@@ -198,7 +199,7 @@ impl Watched<'_> {
             &clients,
             &credential,
         );
-        let inactive = crate::artefacts::validator(200);
+        let inactive = e2e::service::artefacts::validator(200);
         self.moto.put_key(
             &inactive.public,
             &operator.key(&inactive),
@@ -417,16 +418,10 @@ impl Watched<'_> {
         }
     }
 
-    /// The watchdog hands new credentials to the enclave before the old ones expire.
+    /// The first credentials end in five minutes: the watchdog hands new ones to the enclave at once.
     fn credentials_are_renewed(&self, imds: &Imds, watchdog: &Program) {
-        let from = watchdog.said().len();
-        // Renewed five minutes before their end, so at once. The tables are read again to notice.
-        imds.lives(Duration::from_mins(5));
-        watchdog.signal(Signal::HUP);
-        watchdog.says("tables-followed", from);
-        let from = watchdog.said().len();
         imds.lives(Duration::from_hours(6));
-        watchdog.says("credentials-refreshed", from);
+        watchdog.says("credentials-refreshed", 0);
         assert!(self.answers());
     }
 }

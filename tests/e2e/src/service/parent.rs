@@ -6,35 +6,35 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::place;
+use crate::place;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::moto::exchange;
+use crate::service::moto::exchange;
 
 /// A folder with the parent's files, and the addresses of its services.
-pub(crate) struct Parent {
+pub struct Parent {
     dir: PathBuf,
-    pub(crate) https: SocketAddr,
-    pub(crate) health: SocketAddr,
-    pub(crate) attest: SocketAddr,
+    pub https: SocketAddr,
+    pub health: SocketAddr,
+    pub attest: SocketAddr,
     metrics: SocketAddr,
 }
 
 /// A running program of the parent. Dropping it kills it.
-pub(crate) struct Program {
+pub struct Program {
     child: Child,
     log: PathBuf,
 }
 
 /// What differs from test to test: TOML for the sections `[watchdog…]`, `[deployment]`, `[service]` and the routes.
-pub(crate) struct Settings<'a> {
-    pub(crate) sockets: &'a Path,
-    pub(crate) sections: &'a str,
+pub struct Settings<'a> {
+    pub sockets: &'a Path,
+    pub sections: &'a str,
 }
 
 impl Parent {
     /// Writes the configuration.
-    pub(crate) fn new(dir: &Path, settings: &Settings<'_>) -> Self {
+    pub fn new(dir: &Path, settings: &Settings<'_>) -> Self {
         // All four are held until all are known, so that they differ.
         let held = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [https, health, attest, metrics] = held.each_ref().map(|l| l.local_addr().unwrap());
@@ -58,7 +58,7 @@ impl Parent {
     }
 
     /// Starts `parent NAME`.
-    pub(crate) fn start(&self, name: &str) -> Program {
+    pub fn start(&self, name: &str) -> Program {
         let log = self.dir.join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log).unwrap();
         let child = self
@@ -72,7 +72,7 @@ impl Parent {
     }
 
     /// `parent status --json`.
-    pub(crate) fn status(&self) -> Output {
+    pub fn status(&self) -> Output {
         self.command("status").arg("--json").output().unwrap()
     }
 
@@ -86,7 +86,7 @@ impl Parent {
     }
 
     /// A number of the watchdog.
-    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+    pub fn number(&self, name: &str) -> Option<u64> {
         let request = format!(
             "GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
             self.metrics
@@ -99,7 +99,7 @@ impl Parent {
     }
 
     /// Status of the load balancer's check.
-    pub(crate) fn healthz(&self) -> u16 {
+    pub fn healthz(&self) -> u16 {
         let request = format!(
             "GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
             self.health
@@ -110,29 +110,29 @@ impl Parent {
 }
 
 impl Program {
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Waits until the log has this text, from byte `from` on.
-    pub(crate) fn says(&self, text: &str, from: usize) {
+    pub fn says(&self, text: &str, from: usize) {
         until(&format!("{text:?} in {}", self.log.display()), || {
             self.said().get(from..).is_some_and(|said| said.contains(text))
         });
     }
 
-    pub(crate) fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// SIGTERM, and the exit code.
-    pub(crate) fn end(mut self) -> Option<i32> {
+    pub fn end(mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_mins(1) {
@@ -153,10 +153,10 @@ impl Drop for Program {
 }
 
 /// Waits until something is so.
-pub(crate) fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is() {
-        assert!(begin.elapsed() < e2e::PATIENCE * 2, "never: {what}");
+        assert!(begin.elapsed() < crate::PATIENCE * 2, "never: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

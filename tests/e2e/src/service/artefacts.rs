@@ -4,32 +4,32 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use crate::said;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use control::artefact::{self, Kind};
 use control::text::{PublicKey, StackId};
-use e2e::said;
 use keystore::SecretKey;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::kms::Kms;
+use crate::service::kms::Kms;
 
-pub(crate) const REGION: &str = "us-east-1";
-pub(crate) const STACK: &str = "0f9e8d7c-0000-4000-8000-00000000000a";
+pub const REGION: &str = "us-east-1";
+pub const STACK: &str = "0f9e8d7c-0000-4000-8000-00000000000a";
 /// Name in the signer's certificate.
-pub(crate) const SERVER: &str = "signer.example.org";
-pub(crate) const TLS_PASSWORD: &str = "planted-tls-password";
+pub const SERVER: &str = "signer.example.org";
+pub const TLS_PASSWORD: &str = "planted-tls-password";
 
 /// A validator's key.
-pub(crate) struct Validator {
-    pub(crate) secret: String,
-    pub(crate) public: String,
+pub struct Validator {
+    pub secret: String,
+    pub public: String,
 }
 
 /// The same each time: `n` is from 1.
-pub(crate) fn validator(n: u8) -> Validator {
+pub fn validator(n: u8) -> Validator {
     let mut bytes = [0x42; 32];
     bytes[0] = 0x11;
     bytes[31] = n;
@@ -40,7 +40,7 @@ pub(crate) fn validator(n: u8) -> Validator {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
         write!(text, "{byte:02x}").unwrap();
@@ -49,16 +49,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A certificate with its key, self-signed.
-pub(crate) struct Certificate {
-    pub(crate) name: String,
-    pub(crate) pem: String,
-    pub(crate) der: Vec<u8>,
-    pub(crate) key_pem: String,
-    pub(crate) key_der: Vec<u8>,
+pub struct Certificate {
+    pub name: String,
+    pub pem: String,
+    pub der: Vec<u8>,
+    pub key_pem: String,
+    pub key_der: Vec<u8>,
 }
 
 impl Certificate {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.remove(DnType::CommonName);
@@ -73,7 +73,7 @@ impl Certificate {
         }
     }
 
-    pub(crate) fn sha256(&self) -> String {
+    pub fn sha256(&self) -> String {
         hex(&Sha256::digest(&self.der))
     }
 
@@ -97,18 +97,18 @@ impl Certificate {
 }
 
 /// What is encrypted, and how.
-pub(crate) struct Operator<'a> {
-    pub(crate) kms: &'a Kms,
+pub struct Operator<'a> {
+    pub kms: &'a Kms,
 }
 
 impl Operator<'_> {
     /// The compact form of a validator's key, bound to its public key.
-    pub(crate) fn key(&self, validator: &Validator) -> String {
+    pub fn key(&self, validator: &Validator) -> String {
         self.key_as(&validator.secret, &validator.public, self.kms.key())
     }
 
     /// A secret bound to any public key, under any key of the KMS.
-    pub(crate) fn key_as(&self, secret: &str, public: &str, kms_key: &str) -> String {
+    pub fn key_as(&self, secret: &str, public: &str, kms_key: &str) -> String {
         let public: PublicKey = public.parse().unwrap();
         let context = artefact::key_context(&stack(), &public);
         let plaintext = json!({ "secret_key": format!("0x{secret}") }).to_string();
@@ -116,7 +116,7 @@ impl Operator<'_> {
     }
 
     /// The form of the published guidance.
-    pub(crate) fn tls(&self, certificate: &Certificate) -> String {
+    pub fn tls(&self, certificate: &Certificate) -> String {
         let payload = json!({
             "tls_keystore_b64": STANDARD.encode(certificate.pkcs12()),
             "tls_password_b64": STANDARD.encode(TLS_PASSWORD),
@@ -124,7 +124,7 @@ impl Operator<'_> {
         self.other(Kind::TlsKey, &payload)
     }
 
-    pub(crate) fn clients(&self, version: u64, clients: &[&Certificate]) -> String {
+    pub fn clients(&self, version: u64, clients: &[&Certificate]) -> String {
         let known: Vec<Value> = clients
             .iter()
             .map(|client| json!({ "name": client.name, "sha256": client.sha256() }))
@@ -135,7 +135,7 @@ impl Operator<'_> {
         )
     }
 
-    pub(crate) fn credential(&self, payload: &Value) -> String {
+    pub fn credential(&self, payload: &Value) -> String {
         self.other(Kind::SlashingCredential, payload)
     }
 
@@ -153,7 +153,7 @@ fn stack() -> StackId {
 }
 
 /// Flips one bit in the middle of a ciphertext.
-pub(crate) fn corrupted(ciphertext: &str) -> String {
+pub fn corrupted(ciphertext: &str) -> String {
     let mut bytes = STANDARD.decode(ciphertext).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -11,21 +11,21 @@ use attest::UnixMs;
 use serde_json::Value;
 use simulator::kms::clock::stamp;
 
-use crate::moto::exchange;
+use crate::service::moto::exchange;
 
 const TOKEN_PATH: &str = "/latest/api/token";
 
 /// A running front. It ends with the test's process.
-pub(crate) struct Imds {
+pub struct Imds {
     address: SocketAddr,
     lives: Arc<Mutex<Duration>>,
 }
 
 impl Imds {
-    /// Starts one before this moto.
-    pub(crate) fn start(moto: SocketAddr) -> Self {
+    /// Starts one before this moto. Credentials hold for five minutes, until [`Self::lives`] says otherwise.
+    pub fn start(moto: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let lives = Arc::new(Mutex::new(Duration::from_hours(6)));
+        let lives = Arc::new(Mutex::new(Duration::from_mins(5)));
         let imds = Self {
             address: listener.local_addr().unwrap(),
             lives: Arc::clone(&lives),
@@ -38,12 +38,12 @@ impl Imds {
         imds
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// How long the credentials hold that are given from now on.
-    pub(crate) fn lives(&self, time: Duration) {
+    pub fn lives(&self, time: Duration) {
         *self.lives.lock().unwrap() = time;
     }
 }

@@ -4,25 +4,25 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::place;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::place;
 use serde_json::{Value, json};
 
-use crate::artefacts::{REGION, STACK};
+use crate::service::artefacts::{REGION, STACK};
 
 /// One test's tables.
-pub(crate) struct Moto {
+pub struct Moto {
     address: SocketAddr,
     /// Name of the table of TLS keys.
-    pub(crate) tls: String,
+    pub tls: String,
     /// Name of the table of validator keys.
-    pub(crate) validators: String,
+    pub validators: String,
 }
 
 impl Moto {
     /// Makes both tables, empty, with names of their own.
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let url = place("NITRO_TEST_DYNAMODB");
         let address = url.to_str().unwrap().strip_prefix("http://").unwrap();
         let unique = format!("{name}-{}", std::process::id());
@@ -37,16 +37,16 @@ impl Moto {
         moto
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Writes the one item of the TLS table.
-    pub(crate) fn put_tls(&self, tls_key: &str, certificate_pem: &str, clients: &str, credential: &str) {
+    pub fn put_tls(&self, tls_key: &str, certificate_pem: &str, clients: &str, credential: &str) {
         let item = json!({
             "key_id": { "N": "1" }, "encrypted_tls_key_b64": { "S": tls_key },
             "cert_pem": { "S": STANDARD.encode(certificate_pem) }, "encrypted_clients_b64": { "S": clients },
@@ -56,7 +56,7 @@ impl Moto {
     }
 
     /// Writes a validator's item. `active` in the form that the loader of the published guidance has, or that of its article.
-    pub(crate) fn put_key(&self, public_key: &str, ciphertext: &str, active: &Value) {
+    pub fn put_key(&self, public_key: &str, ciphertext: &str, active: &Value) {
         let item = json!({
             "web3signer_uuid": { "S": STACK }, "pubkey": { "S": public_key.trim_start_matches("0x") }, "active": active,
             "encrypted_key_password_mnemonic_b64": { "S": ciphertext },
@@ -104,7 +104,7 @@ impl Moto {
 }
 
 /// One request to a server that closes after its answer.
-pub(crate) fn exchange(server: SocketAddr, request: &[u8]) -> String {
+pub fn exchange(server: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(request).unwrap();

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use e2e::{place, said};
+use crate::{place, said};
 use serde_json::{Value, json};
 
 /// Hoodi's genesis validators root.
@@ -16,14 +16,14 @@ fn fork_info() -> Value {
 }
 
 /// A vote; `root` tells two votes for the same target apart.
-pub(crate) struct Attestation {
+pub struct Attestation {
     source: u64,
     target: u64,
     root: u8,
 }
 
 impl Attestation {
-    pub(crate) const fn new(source: u64, target: u64, root: u8) -> Self {
+    pub const fn new(source: u64, target: u64, root: u8) -> Self {
         Self { source, target, root }
     }
 
@@ -31,7 +31,7 @@ impl Attestation {
         format!("0x{}", format!("{:02x}", self.root).repeat(32))
     }
 
-    pub(crate) fn request(&self) -> Value {
+    pub fn request(&self) -> Value {
         json!({ "type": "ATTESTATION", "fork_info": fork_info(), "attestation": {
             "slot": "64", "index": "0", "beacon_block_root": self.head(),
             "source": { "epoch": self.source.to_string(), "root": format!("0x{}", "00".repeat(32)) },
@@ -41,7 +41,7 @@ impl Attestation {
 }
 
 /// A block; `root` tells two blocks for the same slot apart.
-pub(crate) fn block(slot: u64, root: u8) -> Value {
+pub fn block(slot: u64, root: u8) -> Value {
     let text = |byte: u8| format!("0x{}", format!("{byte:02x}").repeat(32));
     json!({ "type": "BLOCK_V2", "fork_info": fork_info(), "beacon_block": { "version": "ELECTRA", "block_header": {
         "slot": slot.to_string(), "proposer_index": "1", "parent_root": text(1), "state_root": text(2),
@@ -50,7 +50,7 @@ pub(crate) fn block(slot: u64, root: u8) -> Value {
 }
 
 /// `py_ecc` takes the signature; the signing root is made in Python too.
-pub(crate) fn verify(key: &str, signature: &str, vote: &Attestation) {
+pub fn verify(key: &str, signature: &str, vote: &Attestation) {
     let program = r#"
 import sys, hashlib
 from py_ecc.bls import G2ProofOfPossession as bls

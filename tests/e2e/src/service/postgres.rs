@@ -3,25 +3,25 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use e2e::{place, said, top};
+use crate::{place, said, top};
 use serde_json::{Value, json};
 
 /// Name that the server's certificate has; nothing resolves it but the enclave's own list of tunnels.
-pub(crate) const HOST: &str = "slashing.example.org";
+pub const HOST: &str = "slashing.example.org";
 /// vsock port of the tunnel.
-pub(crate) const VSOCK_PORT: u32 = 8101;
+pub const VSOCK_PORT: u32 = 8101;
 
 /// The database.
-pub(crate) struct Database {
+pub struct Database {
     folder: PathBuf,
-    pub(crate) name: String,
-    pub(crate) port: u16,
-    pub(crate) password: String,
+    pub name: String,
+    pub port: u16,
+    pub password: String,
 }
 
 impl Database {
     /// Makes it, with Web3Signer's schema.
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = place("NITRO_TEST_POSTGRES");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         let database = Self {
@@ -37,12 +37,12 @@ impl Database {
     }
 
     /// One value.
-    pub(crate) fn ask(&self, question: &str) -> String {
+    pub fn ask(&self, question: &str) -> String {
         self.run(&self.name, question)
     }
 
     /// What the operator encrypts for the signer.
-    pub(crate) fn credential(&self, version: u64) -> Value {
+    pub fn credential(&self, version: u64) -> Value {
         let authority = std::fs::read_to_string(self.folder.join("ca.pem")).unwrap();
         json!({ "version": version, "postgresql": {
             "username": "postgres", "password": self.password, "ca_pem": authority,

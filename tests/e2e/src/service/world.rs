@@ -4,28 +4,30 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::artefacts::{Certificate, Operator, REGION, SERVER, STACK, TLS_PASSWORD, Validator, validator};
-use crate::kms::{CREDENTIALS, Kms};
-use crate::postgres::{Database, HOST, VSOCK_PORT};
+use crate::service::artefacts::{
+    Certificate, Operator, REGION, SERVER, STACK, TLS_PASSWORD, Validator, validator,
+};
+use crate::service::kms::{CREDENTIALS, Kms};
+use crate::service::postgres::{Database, HOST, VSOCK_PORT};
 
 /// Keys in the table.
-pub(crate) const KEYS: u8 = 25;
+pub const KEYS: u8 = 25;
 /// Version of the list of clients that the config demands.
-pub(crate) const CLIENTS_VERSION: u64 = 2;
+pub const CLIENTS_VERSION: u64 = 2;
 
 /// The world.
-pub(crate) struct World {
-    pub(crate) image: PathBuf,
-    pub(crate) measurements: PathBuf,
-    pub(crate) kms: Kms,
-    pub(crate) validators: Vec<Validator>,
-    pub(crate) server: Certificate,
-    pub(crate) client: Certificate,
-    pub(crate) stranger: Certificate,
+pub struct World {
+    pub image: PathBuf,
+    pub measurements: PathBuf,
+    pub kms: Kms,
+    pub validators: Vec<Validator>,
+    pub server: Certificate,
+    pub client: Certificate,
+    pub stranger: Certificate,
 }
 
 impl World {
-    pub(crate) fn new(out: &Path) -> Self {
+    pub fn new(out: &Path) -> Self {
         let measurements = out.join("service.pcrs.json");
         Self {
             image: out.join("service.eif"),
@@ -38,12 +40,12 @@ impl World {
         }
     }
 
-    pub(crate) fn operator(&self) -> Operator<'_> {
+    pub fn operator(&self) -> Operator<'_> {
         Operator { kms: &self.kms }
     }
 
     /// The deployment config.
-    pub(crate) fn deployment(&self, database: &Database) -> Value {
+    pub fn deployment(&self, database: &Database) -> Value {
         json!({
             "schema": 1, "region": REGION, "network": "hoodi", "kms_key_arn": self.kms.key(), "stacks": [STACK],
             "client_authentication": "known-clients",
@@ -54,7 +56,7 @@ impl World {
     }
 
     /// Routes of the vsock-proxy, as TOML.
-    pub(crate) fn routes(&self, database: &Database) -> String {
+    pub fn routes(&self, database: &Database) -> String {
         let kms = self.kms.address();
         let route = |vsock: u32, port: u16| {
             format!("[[vsock_proxy.route]]\nvsock_port = {vsock}\nhost = \"127.0.0.1\"\nport = {port}\n")
@@ -67,7 +69,7 @@ impl World {
     }
 
     /// Texts that must be seen nowhere outside the enclave, each with its name.
-    pub(crate) fn secrets(&self, database: &Database) -> Vec<(String, String)> {
+    pub fn secrets(&self, database: &Database) -> Vec<(String, String)> {
         let keys = self.validators.iter().enumerate();
         let keys = keys.map(|(n, validator)| (format!("secret key {n}"), validator.secret.clone()));
         let more = [
@@ -81,7 +83,7 @@ impl World {
     }
 
     /// Fails if `text` has one of the secrets.
-    pub(crate) fn assert_clean(&self, place: &str, text: &str, database: &Database) {
+    pub fn assert_clean(&self, place: &str, text: &str, database: &Database) {
         let lower = text.to_ascii_lowercase();
         for (name, secret) in self.secrets(database) {
             assert!(

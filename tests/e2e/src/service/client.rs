@@ -9,31 +9,31 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-use crate::artefacts::{Certificate, SERVER};
+use crate::service::artefacts::{Certificate, SERVER};
 
 /// Who asks, and whom it trusts.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub struct Client {
     config: Arc<ClientConfig>,
     address: SocketAddr,
 }
 
 /// What was answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: String,
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
 }
 
 impl Answer {
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{self:?}: {e}"))
     }
 }
 
 impl Client {
     /// Trusts `server` alone; shows `own` if there is one.
-    pub(crate) fn new(address: SocketAddr, server: &Certificate, own: Option<&Certificate>) -> Self {
+    pub fn new(address: SocketAddr, server: &Certificate, own: Option<&Certificate>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(server.der.clone())).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -56,17 +56,17 @@ impl Client {
     }
 
     /// What went wrong, as text, if there is no answer.
-    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
         self.exchange(method, path, body)
             .map_err(|error| error.to_string())
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "")
             .unwrap_or_else(|e| panic!("GET {path}: {e}"))
     }
 
-    pub(crate) fn sign(&self, key: &str, body: &Value) -> Answer {
+    pub fn sign(&self, key: &str, body: &Value) -> Answer {
         let path = format!("/api/v1/eth2/sign/{key}");
         self.ask("POST", &path, &body.to_string())
             .unwrap_or_else(|e| panic!("POST {path}: {e}"))

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::{eif_builder, said, top};
 use attest::UnixMs;
-use e2e::{eif_builder, said, top};
 use simulator::kms::fault::{Fault, Kind};
 use simulator::kms::operation::Operation;
 use simulator::kms::pki::{Ca, names};
@@ -17,18 +17,18 @@ use simulator::kms::service::{Kms as Keys, Settings};
 use simulator::kms::store::Store;
 use simulator::kms::trust::Trust;
 
-use crate::artefacts::REGION;
+use crate::service::artefacts::REGION;
 
 /// What moto's metadata service gives the instance.
-pub(crate) const CREDENTIALS: [&str; 3] = ["test-key", "test-secret-key", "test-session-token"];
+pub const CREDENTIALS: [&str; 3] = ["test-key", "test-secret-key", "test-session-token"];
 /// A session that has ended.
-pub(crate) const EXPIRED: [&str; 3] = ["ASIAEXPIRED", "expired-secret", "expired-token"];
+pub const EXPIRED: [&str; 3] = ["ASIAEXPIRED", "expired-secret", "expired-token"];
 const ACCOUNT: &str = "111122223333";
 const ROLE: &str = "arn:aws:iam::111122223333:role/SignerInstance";
 const ADMIN: &str = "arn:aws:iam::111122223333:role/KeyAdmin";
 
 /// The KMS and what is known of it.
-pub(crate) struct Kms {
+pub struct Kms {
     server: Server,
     key: String,
     other_key: String,
@@ -37,7 +37,7 @@ pub(crate) struct Kms {
 
 impl Kms {
     /// Its keys are for the image with these measurements; its certificate is of the CA that the test image trusts.
-    pub(crate) fn start(measurements: &Path) -> Self {
+    pub fn start(measurements: &Path) -> Self {
         let entries = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&entries);
         let ca = Ca::in_folder(&top().join("tests/e2e/data/kms-ca")).unwrap();
@@ -69,33 +69,33 @@ impl Kms {
         }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.server.tcp().unwrap()
     }
 
     /// ARN of the key of the deployment config.
-    pub(crate) fn key(&self) -> &str {
+    pub fn key(&self) -> &str {
         &self.key
     }
 
     /// ARN of another key of the same account.
-    pub(crate) fn other_key(&self) -> &str {
+    pub fn other_key(&self) -> &str {
         &self.other_key
     }
 
     /// The key's policy demands this PCR16 too.
-    pub(crate) fn demand(&self, measurements: &Path, pcr16: &str) {
+    pub fn demand(&self, measurements: &Path, pcr16: &str) {
         let policy = policy(measurements, &["--pcr16", pcr16]);
         self.server.kms().put_policy(&self.key, &policy).unwrap();
     }
 
     /// What was called so far.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap().clone()
     }
 
     /// The next calls of Decrypt fail in this way, until `clear`.
-    pub(crate) fn fail(&self, kind: Kind) {
+    pub fn fail(&self, kind: Kind) {
         self.server.kms().add_fault(Fault {
             operation: Some(Operation::Decrypt),
             kind,
@@ -104,12 +104,12 @@ impl Kms {
         });
     }
 
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.server.kms().clear_faults();
     }
 
     /// Encrypts as the key ceremony does.
-    pub(crate) fn encrypt(&self, key: &str, plaintext: &[u8], context: &BTreeMap<String, String>) -> Vec<u8> {
+    pub fn encrypt(&self, key: &str, plaintext: &[u8], context: &BTreeMap<String, String>) -> Vec<u8> {
         self.server.kms().encrypt(key, plaintext, context).unwrap()
     }
 }
