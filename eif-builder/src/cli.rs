@@ -36,6 +36,12 @@ pub enum Command {
     Assemble(AssembleArgs),
     /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
     Describe(DescribeArgs),
+    /// Judge an image from its bytes alone, and compare it with published measurements.
+    ///
+    /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
+    /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
+    /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
+    Verify(VerifyArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -182,6 +188,23 @@ pub struct DescribeArgs {
     /// The image
     #[arg(value_name = "EIF")]
     pub image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there
+    #[arg(long, value_name = "FILE")]
+    pub pcrs: Option<PathBuf>,
+    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

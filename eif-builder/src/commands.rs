@@ -6,6 +6,7 @@ mod build;
 mod describe;
 mod lock;
 mod policy;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -42,6 +43,7 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, out),
+        Command::Verify(args) => verify::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),
