@@ -6,6 +6,7 @@ mod build;
 mod describe;
 mod lock;
 mod policy;
+mod sign;
 mod verify;
 
 use std::io::{self, Write};
@@ -42,7 +43,8 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Recipe(args) => build::recipe(args, host, out),
         Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
-        Command::Assemble(args) => assemble::run(args, out),
+        Command::Assemble(args) => assemble::run(args, host, out),
+        Command::Sign(args) => sign::run(args, host, out),
         Command::Verify(args) => verify::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),

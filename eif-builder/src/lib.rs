@@ -20,6 +20,7 @@
 //! - [`crates`]: static programs of this workspace as parts
 //! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
+//! - [`partial`]: a file that is whole or not there
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`cursor`]: independent readers of one open file
 //! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
@@ -53,6 +54,7 @@ pub mod lock_cmd;
 pub mod manifest;
 pub mod mirror;
 pub mod part;
+pub mod partial;
 pub mod pipeline;
 pub mod policy;
 pub mod ramdisk;

@@ -18,8 +18,10 @@ use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FI
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
 use crate::part::{PartError, Root, Workshop};
+use crate::partial::{self, PartialError};
 use crate::recipes::{RecipeError, Recipes};
 use crate::root::{self, RootError, Rules};
+use crate::sign::{self, SignError, Signer};
 use crate::store::StoreError;
 
 /// Form of image parts. Changes when the same key would give other files.
@@ -70,6 +72,12 @@ pub enum PipelineError {
     /// The image could not be put together.
     #[error("cannot put the image together")]
     Image(#[from] ImageError),
+    /// The image was not signed.
+    #[error("the image is built, but cannot be signed; nothing was written")]
+    Sign(#[from] SignError),
+    /// A file beside the output could not be made.
+    #[error(transparent)]
+    Partial(#[from] PartialError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -151,6 +159,20 @@ impl Pipeline<'_> {
         own: Option<&OwnKernel>,
         out: &Path,
     ) -> Result<Output, PipelineError> {
+        self.build_signed(manifest, own, out, None)
+    }
+
+    /// As [`Pipeline::build`]; with a signer the image is signed, or there is none.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; files in `out` are then as they were, each whole.
+    pub fn build_signed(
+        &self,
+        manifest: &Path,
+        own: Option<&OwnKernel>,
+        out: &Path,
+        signer: Option<&Signer>,
+    ) -> Result<Output, PipelineError> {
         let manifest = Manifest::load(manifest)?;
         let locked = lock_cmd::check(&manifest.path)?;
         let recipes_dir = self.top.join(RECIPES);
@@ -184,7 +206,13 @@ impl Pipeline<'_> {
             image::make(&ingredients, dir)?;
             Ok::<_, PipelineError>(())
         })?;
-        publish(&part, &manifest.name, out)
+        match signer {
+            None => publish(&part, &part, &manifest.name, out),
+            Some(signer) => {
+                let signed = SignedImage::make(&part, &manifest.name, out, signer)?;
+                publish(&part, &signed.dir, &manifest.name, out)
+            }
+        }
     }
 
     fn programs(
@@ -274,10 +302,12 @@ fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
 
 /// Copies the image part into the output folder, each file whole or not at all. The EIF comes last but one: a
 /// measurement never describes an image that is not there.
-fn publish(part: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
+///
+/// `image` is where the EIF and its measurements are: the part itself, or a signed copy.
+fn publish(part: &Path, image: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
     fs::create_dir_all(out).map_err(io_error("create", out))?;
-    let copy = |file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
-        let (from, to) = (part.join(file), out.join(format!("{name}.{suffix}")));
+    let copy = |from: &Path, file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
+        let (from, to) = (from.join(file), out.join(format!("{name}.{suffix}")));
         let partial = out.join(format!(".{name}.{suffix}.{}", std::process::id()));
         let done = fs::copy(&from, &partial).and_then(|_| fs::rename(&partial, &to));
         if done.is_err() {
@@ -287,11 +317,46 @@ fn publish(part: &Path, name: &str, out: &Path) -> Result<Output, PipelineError>
         Ok(to)
     };
     Ok(Output {
-        policy: copy(POLICY_FILE, "kms-key-policy.json")?,
-        weights: copy(WEIGHTS_FILE, "weights.json")?,
-        eif: copy(EIF_FILE, "eif")?,
-        pcrs: copy(PCRS_FILE, "pcrs.json")?,
+        policy: copy(part, POLICY_FILE, "kms-key-policy.json")?,
+        weights: copy(part, WEIGHTS_FILE, "weights.json")?,
+        eif: copy(image, EIF_FILE, "eif")?,
+        pcrs: copy(image, PCRS_FILE, "pcrs.json")?,
     })
+}
+
+/// A signed copy of an image part's EIF with its measurements, in a folder that goes when this does.
+struct SignedImage {
+    dir: PathBuf,
+}
+
+impl SignedImage {
+    fn make(part: &Path, name: &str, out: &Path, signer: &Signer) -> Result<Self, PipelineError> {
+        fs::create_dir_all(out).map_err(io_error("create", out))?;
+        let dir = partial::beside(&out.join(format!("{name}.signed")))?;
+        fs::create_dir(&dir).map_err(io_error("create", &dir))?;
+        let image = Self { dir };
+        let eif = image.dir.join(EIF_FILE);
+        let signed = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
+        let published = part.join(PCRS_FILE);
+        let text = fs::read(&published).map_err(io_error("read", &published))?;
+        let mut pcrs: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)
+            .map_err(io::Error::from)
+            .map_err(io_error("read", &published))?;
+        pcrs.insert("Measurements".to_owned(), signed.measurements.to_json());
+        let sha256 = file_digest(&eif)?.to_string();
+        pcrs.insert("EifSha256".to_owned(), sha256.into());
+        let path = image.dir.join(PCRS_FILE);
+        let text = format!("{:#}\n", serde_json::Value::Object(pcrs));
+        fs::write(&path, text).map_err(io_error("write", &path))?;
+        Ok(image)
+    }
+}
+
+impl Drop for SignedImage {
+    fn drop(&mut self) {
+        // What could not be removed is in a folder whose name says what it is.
+        drop(fs::remove_dir_all(&self.dir));
+    }
 }
 
 #[cfg(test)]
@@ -323,10 +388,10 @@ mod tests {
         for file in [EIF_FILE, PCRS_FILE, POLICY_FILE] {
             fs::write(part.join(file), file).unwrap();
         }
-        let error = publish(&part, "n", &out).unwrap_err();
+        let error = publish(&part, &part, "n", &out).unwrap_err();
         assert!(error.to_string().ends_with("n.weights.json"), "{error}");
         fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
-        let output = publish(&part, "n", &out).unwrap();
+        let output = publish(&part, &part, "n", &out).unwrap();
         assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
         assert_eq!(output.pcrs, out.join("n.pcrs.json"));
         #[expect(clippy::disallowed_methods, reason = "only counted")]
