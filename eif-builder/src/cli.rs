@@ -41,6 +41,11 @@ pub enum Command {
     /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
     /// image and its inputs, so anybody can make them again and compare.
     Sbom(SbomArgs),
+    /// Make one self-contained page about an image, to look at rather than to read.
+    ///
+    /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
+    /// NAME.kernel.config beside it, when their digests belong to it.
+    Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -221,6 +226,26 @@ pub struct SbomArgs {
     /// Where things are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Where to write the page
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Show what changed since this image
+    #[arg(long, value_name = "EIF")]
+    pub against: Option<PathBuf>,
+    /// Take this CycloneDX document instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
+    /// Take this kernel configuration instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
 }
 
 /// `policy`

@@ -6,6 +6,7 @@ mod build;
 mod describe;
 mod lock;
 mod policy;
+mod report;
 mod sbom;
 
 use std::io::{self, Write};
@@ -43,6 +44,7 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, out),
+        Command::Report(args) => report::run(args, out),
         Command::Sbom(args) => sbom::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
