@@ -69,6 +69,3 @@ fn head(html: &mut Html, image: &Facts) {
         .raw(STYLE)
         .raw("</style></head>");
 }
-
-#[cfg(test)]
-mod tests;

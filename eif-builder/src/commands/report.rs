@@ -24,5 +24,9 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write) -> anyhow::Result<Outc
     for problem in &problems {
         writeln!(std::io::stderr(), "eif-builder: {problem}")?;
     }
-    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Refused })
+    Ok(if problems.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Refused
+    })
 }

@@ -60,7 +60,11 @@ fn changes<K: Ord + Clone, V: PartialEq>(
             _ => continue,
         };
         let (what, details) = line(key, before, after);
-        lines.push(Line { what, change, details });
+        lines.push(Line {
+            what,
+            change,
+            details,
+        });
     }
     lines
 }
@@ -70,30 +74,44 @@ fn changes<K: Ord + Clone, V: PartialEq>(
 pub fn files(old: &Facts, new: &Facts) -> Vec<Line> {
     let index = |facts: &Facts| -> BTreeMap<(usize, String), FileFact> {
         let files = facts.files.iter();
-        files.map(|file| ((file.ramdisk, file.path.clone()), file.clone())).collect()
+        files
+            .map(|file| ((file.ramdisk, file.path.clone()), file.clone()))
+            .collect()
     };
     changes(&index(old), &index(new), |(ramdisk, path), before, after| {
         let details = match (before, after) {
             (Some(before), Some(after)) => between(before, after),
-            (one, other) => one.or(other).map_or_else(String::new, |file| size(file.size)),
+            (one, other) => one.or(other).map_or_else(String::new, kind),
         };
         (format!("ramdisk {ramdisk}: {path}"), details)
     })
 }
 
+/// A file's size, or what is there instead of a file.
+fn kind(file: &FileFact) -> String {
+    file.content
+        .as_ref()
+        .map_or_else(Clone::clone, |_| size(file.size))
+}
+
 fn between(before: &FileFact, after: &FileFact) -> String {
     let mut told = Vec::new();
-    if before.size != after.size {
+    if before.content.is_ok() && after.content.is_ok() && before.size != after.size {
         told.push(format!("{} to {}", size(before.size), size(after.size)));
     }
-    if before.content != after.content {
-        told.push("other content".to_owned());
+    match (&before.content, &after.content) {
+        (one, other) if one == other => {}
+        (Ok(_), Ok(_)) => told.push("other content".to_owned()),
+        _ => told.push(format!("{} to {}", kind(before), kind(after))),
     }
     if before.mode != after.mode {
         told.push(format!("mode {:04o} to {:04o}", before.mode, after.mode));
     }
     if before.owner != after.owner {
-        told.push(format!("owner {}:{} to {}:{}", before.owner.0, before.owner.1, after.owner.0, after.owner.1));
+        told.push(format!(
+            "owner {}:{} to {}:{}",
+            before.owner.0, before.owner.1, after.owner.0, after.owner.1
+        ));
     }
     told.join(", ")
 }
@@ -110,14 +128,19 @@ pub fn components(old: &Facts, new: &Facts) -> Option<Vec<Line>> {
         versions
     };
     let (old, new) = (old.materials.as_ref()?, new.materials.as_ref()?);
-    let join = |versions: &BTreeSet<String>| versions.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    Some(changes(&index(&old.all), &index(&new.all), |(kind, name), before, after| {
-        let details = match (before, after) {
-            (Some(before), Some(after)) => format!("{} to {}", join(before), join(after)),
-            (one, other) => one.or(other).map(join).unwrap_or_default(),
-        };
-        (format!("{kind} {name}"), details)
-    }))
+    let join =
+        |versions: &BTreeSet<String>| versions.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Some(changes(
+        &index(&old.all),
+        &index(&new.all),
+        |(kind, name), before, after| {
+            let details = match (before, after) {
+                (Some(before), Some(after)) => format!("{} to {}", join(before), join(after)),
+                (one, other) => one.or(other).map(join).unwrap_or_default(),
+            };
+            (format!("{kind} {name}"), details)
+        },
+    ))
 }
 
 /// Sections whose bytes differ, by their place in the file.
@@ -125,7 +148,9 @@ pub fn components(old: &Facts, new: &Facts) -> Option<Vec<Line>> {
 pub fn sections(old: &Facts, new: &Facts) -> Vec<Line> {
     let index = |facts: &Facts| -> BTreeMap<usize, (&'static str, u64, String)> {
         let sections = facts.description.sections.iter().enumerate();
-        sections.map(|(at, section)| (at, (section.kind, section.size, section.sha384.clone()))).collect()
+        sections
+            .map(|(at, section)| (at, (section.kind, section.size, section.sha384.clone())))
+            .collect()
     };
     changes(&index(old), &index(new), |at, before, after| {
         let kind = after.or(before).map_or("", |section| section.0);
@@ -145,7 +170,9 @@ pub(super) fn section(html: &mut Html, old: &Facts, new: &Facts) {
         html.raw("<p>None: both files have the same bytes.</p></section>");
         return;
     }
-    html.raw("<table class=\"cards\">").columns(&["Register", "State", "Before"]).raw("<tbody>");
+    html.raw("<table class=\"cards of-registers\">")
+        .columns(&["Register", "State", "Before"])
+        .raw("<tbody>");
     let before: BTreeMap<&str, &str> = old.registers().into_iter().collect();
     for (name, value) in new.registers() {
         let same = before.get(name) == Some(&value);
@@ -179,12 +206,18 @@ pub(super) fn section(html: &mut Html, old: &Facts, new: &Facts) {
 }
 
 fn list(html: &mut Html, title: &'static str, lines: &[Line]) {
-    html.raw("<h3>").raw(title).raw(" <span class=\"count\">").text(lines.len()).raw("</span></h3>");
+    html.raw("<h3>")
+        .raw(title)
+        .raw(" <span class=\"count\">")
+        .text(lines.len())
+        .raw("</span></h3>");
     if lines.is_empty() {
         html.raw("<p>No change.</p>");
         return;
     }
-    html.raw("<table class=\"cards compact\">").columns(&["What", "Change", "Details"]).raw("<tbody>");
+    html.raw("<table class=\"cards compact brief of-lines\">")
+        .columns(&["What", "Change", "Details"])
+        .raw("<tbody>");
     for line in lines.iter().take(MAX_LINES) {
         html.raw("<tr>")
             .cell("What", |html| {
@@ -200,6 +233,8 @@ fn list(html: &mut Html, title: &'static str, lines: &[Line]) {
     }
     html.raw("</tbody></table>");
     if lines.len() > MAX_LINES {
-        html.raw("<p>And ").text(lines.len() - MAX_LINES).raw(" more.</p>");
+        html.raw("<p>And ")
+            .text(lines.len() - MAX_LINES)
+            .raw(" more.</p>");
     }
 }

@@ -134,7 +134,11 @@ impl Facts {
             .map_err(read_error(path))?;
         let inner = inner(path)?;
         let mut facts = Self {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            file: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             sha256,
             files: files(&description),
             services: parsed(inner.get(services::PATH), |bytes| {
@@ -155,17 +159,21 @@ impl Facts {
     }
 
     fn read_materials(&mut self, image: &Path, beside: &Beside) -> Result<(), FactsError> {
-        let path = beside.materials.clone().unwrap_or_else(|| image.with_extension("cdx.json"));
+        let path = beside
+            .materials
+            .clone()
+            .unwrap_or_else(|| image.with_extension("cdx.json"));
         let Some(bytes) = read(&path, materials::MAX_BYTES, beside.materials.is_some())? else {
-            self.notes.push("No bill of materials lies beside the image: packages are not known.".to_owned());
+            self.notes
+                .push("No bill of materials lies beside the image: packages are not known.".to_owned());
             return Ok(());
         };
         match materials::read(&bytes, self.sha256) {
             Ok(materials) => self.materials = Some(materials),
             Err(source) if beside.materials.is_some() => return Err(FactsError::Materials { path, source }),
-            Err(error) => self
-                .notes
-                .push(format!("The bill of materials beside the image is not shown: {error}.")),
+            Err(error) => self.notes.push(format!(
+                "The bill of materials beside the image is not shown: {error}."
+            )),
         }
         Ok(())
     }
@@ -176,17 +184,26 @@ impl Facts {
             .clone()
             .unwrap_or_else(|| image.with_extension("kernel.config"));
         let Some(bytes) = read(&path, MAX_CONFIG_BYTES, beside.kernel_config.is_some())? else {
-            self.notes
-                .push("The kernel's configuration does not lie beside the image: its hardening is not known.".to_owned());
+            self.notes.push(
+                "The kernel's configuration does not lie beside the image: its hardening is not known."
+                    .to_owned(),
+            );
             return Ok(());
         };
-        let named = self.materials.as_ref().and_then(|materials| materials.config_sha256.as_deref());
+        let named = self
+            .materials
+            .as_ref()
+            .and_then(|materials| materials.config_sha256.as_deref());
         let tied = named == Some(Sha256::of(&bytes).to_string().as_str());
         if tied || beside.kernel_config.is_some() {
             self.kernel = Some(options(&String::from_utf8_lossy(&bytes)));
         }
         if !tied {
-            let what = if beside.kernel_config.is_some() { "was given by hand" } else { "is not shown" };
+            let what = if beside.kernel_config.is_some() {
+                "was given by hand"
+            } else {
+                "is not shown"
+            };
             self.notes.push(format!(
                 "The kernel's configuration {what}: the bill of materials does not tie it to this image."
             ));
@@ -198,14 +215,22 @@ impl Facts {
     #[must_use]
     pub fn title(&self) -> String {
         let text = |key: &str| match &self.description.metadata {
-            Some(Metadata::Json(json)) => json.get(key).and_then(Value::as_str).unwrap_or_default().to_owned(),
+            Some(Metadata::Json(json)) => json
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
             _ => String::new(),
         };
         let name = text("ImageName");
         if name.is_empty() {
             return self.file.clone();
         }
-        format!("{name} {}", text("ImageVersion")).trim_end().chars().take(120).collect()
+        format!("{name} {}", text("ImageVersion"))
+            .trim_end()
+            .chars()
+            .take(120)
+            .collect()
     }
 
     /// The registers, in order.
@@ -213,7 +238,9 @@ impl Facts {
     pub fn registers(&self) -> Vec<(&'static str, &str)> {
         let all = ["PCR0", "PCR1", "PCR2", "PCR8"];
         let value = |name| self.description.measurements.get(name).and_then(Value::as_str);
-        all.into_iter().filter_map(|name| Some((name, value(name)?))).collect()
+        all.into_iter()
+            .filter_map(|name| Some((name, value(name)?)))
+            .collect()
     }
 
     /// What weakens trust, by its name in the manifest.
@@ -335,11 +362,15 @@ fn users(passwd: &[u8]) -> BTreeMap<u32, String> {
 fn options(text: &str) -> BTreeMap<String, String> {
     let line = |line: &str| {
         let line = line.trim_end();
-        if let Some(name) = line.strip_prefix("# ").and_then(|line| line.strip_suffix(" is not set")) {
+        if let Some(name) = line
+            .strip_prefix("# ")
+            .and_then(|line| line.strip_suffix(" is not set"))
+        {
             return Some((name.to_owned(), "n".to_owned()));
         }
         let (name, value) = line.split_once('=')?;
-        name.starts_with("CONFIG_").then(|| (name.to_owned(), value.trim_matches('"').to_owned()))
+        name.starts_with("CONFIG_")
+            .then(|| (name.to_owned(), value.trim_matches('"').to_owned()))
     };
     text.lines().filter_map(line).collect()
 }
@@ -354,13 +385,16 @@ fn read(path: &Path, limit: u64, named: bool) -> Result<Option<Vec<u8>>, FactsEr
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(read_error(path))?;
     if bytes.len() as u64 > limit {
-        let source = io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
+        let source = io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {limit} bytes"),
+        );
         return Err(read_error(path)(source));
     }
     Ok(Some(bytes))
 }
 
-fn read_error<'a>(path: &'a Path) -> impl FnOnce(io::Error) -> FactsError + use<'a> {
+fn read_error(path: &Path) -> impl FnOnce(io::Error) -> FactsError + use<'_> {
     move |source| FactsError::Read {
         path: path.to_path_buf(),
         source,
@@ -373,7 +407,9 @@ mod tests {
 
     #[test]
     fn options_of_a_configuration() {
-        let options = options("#\n# Automatically generated\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x y\"\nNOISE=1\n");
+        let options = options(
+            "#\n# Automatically generated\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x y\"\nNOISE=1\n",
+        );
         let pairs: Vec<_> = options.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("CONFIG_A", "y"), ("CONFIG_B", "n"), ("CONFIG_C", "x y")]);
     }
@@ -387,7 +423,13 @@ mod tests {
 
     #[test]
     fn paths_get_one_root() {
-        for (path, expected) in [("a", "/a"), ("./a", "/a"), ("/a", "/a"), ("//a", "/a"), (".", "/.")] {
+        for (path, expected) in [
+            ("a", "/a"),
+            ("./a", "/a"),
+            ("/a", "/a"),
+            ("//a", "/a"),
+            (".", "/."),
+        ] {
             assert_eq!(rooted(path), expected);
         }
     }

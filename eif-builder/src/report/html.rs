@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn nothing_that_was_read_becomes_markup() {
         let mut html = Html::new();
-        html.text("<script>alert(\"1\" & '2')</script>").path("/a<b>/\u{202e}c\0").hex("\"><i>");
+        html.text("<script>alert(\"1\" & '2')</script>")
+            .path("/a<b>/\u{202e}c\0")
+            .hex("\"><i>");
         let text = html.finish();
         assert_eq!(
             text,
@@ -140,14 +142,34 @@ mod tests {
     fn hex_breaks_without_a_character() {
         let mut html = Html::new();
         html.hex("0123456789abcdef01");
-        assert_eq!(html.finish(), "<code class=\"hex\">01234567<wbr>89abcdef<wbr>01</code>");
+        assert_eq!(
+            html.finish(),
+            "<code class=\"hex\">01234567<wbr>89abcdef<wbr>01</code>"
+        );
     }
 
     #[test]
     fn sizes_have_three_digits() {
-        let all = [0, 999, 1000, 5_540_065, 55_400_000, 554_000_000, 1 << 40, u64::MAX].map(size);
+        let all = [
+            0,
+            999,
+            1000,
+            5_540_065,
+            55_400_000,
+            554_000_000,
+            1 << 40,
+            u64::MAX,
+        ]
+        .map(size);
         let expected = [
-            "0 B", "999 B", "1.00 kB", "5.54 MB", "55.4 MB", "554 MB", "1099 GB", "18446744073 GB",
+            "0 B",
+            "999 B",
+            "1.00 kB",
+            "5.54 MB",
+            "55.4 MB",
+            "554 MB",
+            "1099 GB",
+            "18446744073 GB",
         ];
         assert_eq!(all, expected);
     }

@@ -15,23 +15,47 @@ pub const HARDENING: &[(&str, &[Wanted])] = &[
     (
         "Memory",
         &[
-            ("RANDOMIZE_BASE", "y", "the kernel is at another address at every boot"),
+            (
+                "RANDOMIZE_BASE",
+                "y",
+                "the kernel is at another address at every boot",
+            ),
             ("RANDOMIZE_MEMORY", "y", "so are its memory regions"),
-            ("RANDOMIZE_KSTACK_OFFSET_DEFAULT", "y", "so is the stack of each system call"),
-            ("STRICT_KERNEL_RWX", "y", "no memory is both writable and executable"),
+            (
+                "RANDOMIZE_KSTACK_OFFSET_DEFAULT",
+                "y",
+                "so is the stack of each system call",
+            ),
+            (
+                "STRICT_KERNEL_RWX",
+                "y",
+                "no memory is both writable and executable",
+            ),
             ("STACKPROTECTOR_STRONG", "y", "an overrun of a stack is noticed"),
             ("VMAP_STACK", "y", "a stack that grows too far hits a guard page"),
-            ("HARDENED_USERCOPY", "y", "copies to and from programs are checked"),
+            (
+                "HARDENED_USERCOPY",
+                "y",
+                "copies to and from programs are checked",
+            ),
             ("FORTIFY_SOURCE", "y", "copies within the kernel are checked"),
             ("INIT_STACK_ALL_ZERO", "y", "stack memory is cleared before use"),
             ("INIT_ON_ALLOC_DEFAULT_ON", "y", "so is allocated memory"),
-            ("SLAB_FREELIST_HARDENED", "y", "lists of free memory are hard to forge"),
+            (
+                "SLAB_FREELIST_HARDENED",
+                "y",
+                "lists of free memory are hard to forge",
+            ),
             ("SLAB_FREELIST_RANDOM", "y", "and hard to guess"),
             ("RANDOM_KMALLOC_CACHES", "y", "objects of one size lie apart"),
             ("LIST_HARDENED", "y", "damaged lists are noticed"),
             ("BUG_ON_DATA_CORRUPTION", "y", "and stop the kernel"),
             ("UBSAN_BOUNDS", "y", "an index out of bounds stops it too"),
-            ("PANIC_ON_OOPS", "y", "a kernel that has gone wrong does not go on"),
+            (
+                "PANIC_ON_OOPS",
+                "y",
+                "a kernel that has gone wrong does not go on",
+            ),
         ],
     ),
     (
@@ -43,7 +67,11 @@ pub const HARDENING: &[(&str, &[Wanted])] = &[
             ("MITIGATION_MDS", "y", "against sampling of buffers"),
             ("X86_KERNEL_IBT", "y", "indirect calls land where they may"),
             ("X86_UMIP", "y", "programs cannot read descriptor tables"),
-            ("LEGACY_VSYSCALL_NONE", "y", "no code at an address that everybody knows"),
+            (
+                "LEGACY_VSYSCALL_NONE",
+                "y",
+                "no code at an address that everybody knows",
+            ),
             ("IA32_EMULATION", "n", "no second set of system calls"),
             ("MODIFY_LDT_SYSCALL", "n", "no segments of programs"),
         ],
@@ -51,7 +79,11 @@ pub const HARDENING: &[(&str, &[Wanted])] = &[
     (
         "What even root may not do",
         &[
-            ("LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY", "y", "nothing reads or changes the running kernel"),
+            (
+                "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY",
+                "y",
+                "nothing reads or changes the running kernel",
+            ),
             ("MODULES", "n", "no code can be loaded into it"),
             ("KEXEC", "n", "no other kernel can be started"),
             ("DEVMEM", "n", "no raw memory"),
@@ -88,7 +120,9 @@ pub const HARDENING: &[(&str, &[Wanted])] = &[
 
 /// What a configuration has for an option; what it does not name is off, because it depends on something that is.
 fn value<'a>(config: &'a BTreeMap<String, String>, option: &str) -> &'a str {
-    config.get(&format!("CONFIG_{option}")).map_or("n", String::as_str)
+    config
+        .get(&format!("CONFIG_{option}"))
+        .map_or("n", String::as_str)
 }
 
 pub(super) fn section(html: &mut Html, config: Option<&BTreeMap<String, String>>) {
@@ -98,37 +132,50 @@ pub(super) fn section(html: &mut Html, config: Option<&BTreeMap<String, String>>
         return;
     };
     let all = || HARDENING.iter().flat_map(|(_, lines)| *lines);
-    let good = all().filter(|(option, wanted, _)| value(config, option) == *wanted).count();
-    html.raw("<p class=\"lead\"><strong>").text(good).raw("</strong> of ").text(all().count()).raw(
-        " settings are as they should be, in the configuration that the kernel was built with.</p>",
-    );
+    let good = all()
+        .filter(|(option, wanted, _)| value(config, option) == *wanted)
+        .count();
+    html.raw("<p class=\"lead\"><strong>")
+        .text(good)
+        .raw("</strong> of ")
+        .text(all().count())
+        .raw(" settings are as they should be, in the configuration that the kernel was built with.</p>");
     for (group, lines) in HARDENING {
-        html.raw("<h3>").raw(group).raw("</h3><table class=\"cards compact\">")
+        html.raw("<h3>")
+            .raw(group)
+            .raw("</h3><table class=\"cards compact brief of-kernel\">")
             .columns(&["Option", "Value", "So that"])
             .raw("<tbody>");
         for (option, wanted, why) in *lines {
             let is = value(config, option);
-            html.raw(if is == *wanted { "<tr>" } else { "<tr class=\"set\">" })
-                .cell("Option", |html| {
-                    html.raw("<code>").raw(option).raw("</code>");
-                })
-                .cell("Value", |html| {
-                    let word = match is {
-                        "y" => "on",
-                        "n" => "off",
-                        other => other,
-                    };
-                    if is == *wanted {
-                        html.raw("<span class=\"good\">").text(word).raw("</span>");
-                    } else {
-                        let wanted = if *wanted == "y" { "on" } else { "off" };
-                        html.raw("<strong class=\"bad\">").text(word).raw("</strong>, should be ").raw(wanted);
-                    }
-                })
-                .cell("So that", |html| {
-                    html.raw(why);
-                })
-                .raw("</tr>");
+            html.raw(if is == *wanted {
+                "<tr>"
+            } else {
+                "<tr class=\"set\">"
+            })
+            .cell("Option", |html| {
+                html.raw("<code>").raw(option).raw("</code>");
+            })
+            .cell("Value", |html| {
+                let word = match is {
+                    "y" => "on",
+                    "n" => "off",
+                    other => other,
+                };
+                if is == *wanted {
+                    html.raw("<span class=\"good\">").text(word).raw("</span>");
+                } else {
+                    let wanted = if *wanted == "y" { "on" } else { "off" };
+                    html.raw("<strong class=\"bad\">")
+                        .text(word)
+                        .raw("</strong>, should be ")
+                        .raw(wanted);
+                }
+            })
+            .cell("So that", |html| {
+                html.raw(why);
+            })
+            .raw("</tr>");
         }
         html.raw("</tbody></table>");
     }
@@ -156,7 +203,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_told() {
         let mut html = Html::new();
-        section(&mut html, Some(&BTreeMap::from([("CONFIG_MODULES".to_owned(), "y".to_owned())])));
+        section(
+            &mut html,
+            Some(&BTreeMap::from([("CONFIG_MODULES".to_owned(), "y".to_owned())])),
+        );
         let text = html.finish();
         assert!(text.contains("<strong class=\"bad\">on</strong>, should be off"));
         assert!(text.contains("<strong class=\"bad\">off</strong>, should be on"));

@@ -41,7 +41,12 @@ pub fn squarify(sizes: &[u64], space: Rect) -> Vec<Rect> {
     let mut placed = Vec::with_capacity(sizes.len());
     if total <= 0.0 || space.area() <= 0.0 {
         let Rect { x, y, .. } = space;
-        let nothing = Rect { x, y, width: 0.0, height: 0.0 };
+        let nothing = Rect {
+            x,
+            y,
+            width: 0.0,
+            height: 0.0,
+        };
         return vec![nothing; sizes.len()];
     }
     let scale = space.area() / total;
@@ -75,23 +80,54 @@ fn worst(areas: &[f64], count: usize, side: f64) -> f64 {
 /// Places a row along the shorter side and gives what is left.
 fn place(row: &[f64], space: Rect, placed: &mut Vec<Rect>) -> Rect {
     let sum: f64 = row.iter().sum();
-    let Rect { mut x, mut y, width, height } = space;
+    let Rect {
+        mut x,
+        mut y,
+        width,
+        height,
+    } = space;
     if width >= height {
-        let across = if height > 0.0 { (sum / height).min(width) } else { 0.0 };
+        let across = if height > 0.0 {
+            (sum / height).min(width)
+        } else {
+            0.0
+        };
         for area in row {
             let along = if across > 0.0 { area / across } else { 0.0 };
-            placed.push(Rect { x, y, width: across, height: along });
+            placed.push(Rect {
+                x,
+                y,
+                width: across,
+                height: along,
+            });
             y += along;
         }
-        Rect { x: space.x + across, width: width - across, ..space }
+        Rect {
+            x: space.x + across,
+            width: width - across,
+            ..space
+        }
     } else {
-        let across = if width > 0.0 { (sum / width).min(height) } else { 0.0 };
+        let across = if width > 0.0 {
+            (sum / width).min(height)
+        } else {
+            0.0
+        };
         for area in row {
             let along = if across > 0.0 { area / across } else { 0.0 };
-            placed.push(Rect { x, y, width: along, height: across });
+            placed.push(Rect {
+                x,
+                y,
+                width: along,
+                height: across,
+            });
             x += along;
         }
-        Rect { y: space.y + across, height: height - across, ..space }
+        Rect {
+            y: space.y + across,
+            height: height - across,
+            ..space
+        }
     }
 }
 
@@ -104,7 +140,12 @@ const fn number(size: u64) -> f64 {
 mod tests {
     use super::*;
 
-    const SPACE: Rect = Rect { x: 0.0, y: 0.0, width: 6.0, height: 4.0 };
+    const SPACE: Rect = Rect {
+        x: 0.0,
+        y: 0.0,
+        width: 6.0,
+        height: 4.0,
+    };
 
     /// The example of the paper, figure 5.
     #[test]
@@ -117,7 +158,12 @@ mod tests {
             (3.0 + 12.0 / 7.0, 0.0, 9.0 / 7.0, 7.0 / 3.0),
         ];
         for (rect, (x, y, width, height)) in placed.iter().zip(expected) {
-            for (is, should) in [(rect.x, x), (rect.y, y), (rect.width, width), (rect.height, height)] {
+            for (is, should) in [
+                (rect.x, x),
+                (rect.y, y),
+                (rect.width, width),
+                (rect.height, height),
+            ] {
                 assert!((is - should).abs() < 1e-9, "{rect:?}");
             }
         }
@@ -147,10 +193,16 @@ mod tests {
     #[test]
     fn nothing_to_place_is_no_error() {
         assert_eq!(squarify(&[], SPACE), []);
-        for rect in squarify(&[0, 0], SPACE).into_iter().chain(squarify(&[5], SPACE.inset(4.0, 4.0))) {
+        for rect in squarify(&[0, 0], SPACE)
+            .into_iter()
+            .chain(squarify(&[5], SPACE.inset(4.0, 4.0)))
+        {
             assert!(rect.area() < 1e-9 && rect.width.is_finite(), "{rect:?}");
         }
         let huge = squarify(&[u64::MAX, u64::MAX, 1], SPACE);
-        assert!(huge.iter().all(|rect| rect.width.is_finite() && rect.height.is_finite()));
+        assert!(
+            huge.iter()
+                .all(|rect| rect.width.is_finite() && rect.height.is_finite())
+        );
     }
 }

@@ -11,11 +11,36 @@ const MAX_PLACES: usize = 3;
 
 /// Kinds of components in the order of the page: their word in the document, the heading, and whether the list is open.
 const KINDS: [(&[&str], &str, &str, bool); 5] = [
-    (&["kernel", "program", "member"], "Kernel and programs", "Built from this repository and Debian's kernel source.", true),
-    (&["deb"], "Debian packages", "Files of these are in the image.", true),
-    (&["linked"], "Linked into every program", "Libraries of the build root that end up in static programs.", true),
-    (&["jar"], "Java archives", "With those that are bundled in others.", false),
-    (&["crate"], "Crates", "Compiled into a program: without build scripts, procedural macros and tests.", false),
+    (
+        &["kernel", "program", "member"],
+        "Kernel and programs",
+        "Built from this repository and Debian's kernel source.",
+        true,
+    ),
+    (
+        &["deb"],
+        "Debian packages",
+        "Files of these are in the image.",
+        true,
+    ),
+    (
+        &["linked"],
+        "Linked into every program",
+        "Libraries of the build root that end up in static programs.",
+        true,
+    ),
+    (
+        &["jar"],
+        "Java archives",
+        "With those that are bundled in others.",
+        false,
+    ),
+    (
+        &["crate"],
+        "Crates",
+        "Compiled into a program: without build scripts, procedural macros and tests.",
+        false,
+    ),
 ];
 
 pub(super) fn packages(html: &mut Html, image: &Facts) {
@@ -24,11 +49,21 @@ pub(super) fn packages(html: &mut Html, image: &Facts) {
         html.raw("<p>Not known: no bill of materials of this image was given.</p></section>");
         return;
     };
-    let count = |kinds: &[&str]| materials.all.iter().filter(|one| kinds.contains(&one.kind.as_str())).count();
+    let count = |kinds: &[&str]| {
+        materials
+            .all
+            .iter()
+            .filter(|one| kinds.contains(&one.kind.as_str()))
+            .count()
+    };
     html.raw("<ul class=\"counts\">");
     for (kinds, title, _, _) in KINDS {
         if count(kinds) > 0 {
-            html.raw("<li><strong>").text(count(kinds)).raw("</strong> ").raw(title).raw("</li>");
+            html.raw("<li><strong>")
+                .text(count(kinds))
+                .raw("</strong> ")
+                .raw(title)
+                .raw("</li>");
         }
     }
     html.raw("</ul>");
@@ -36,16 +71,24 @@ pub(super) fn packages(html: &mut Html, image: &Facts) {
         if count(kinds) == 0 {
             continue;
         }
-        html.raw(if open { "<details open><summary>" } else { "<details><summary>" })
-            .raw(title)
-            .raw(" <span class=\"count\">")
-            .text(count(kinds))
-            .raw("</span></summary><p>")
-            .raw(lead)
-            .raw("</p><table class=\"cards\">")
-            .columns(&["Name", "Version", "Licence", "In"])
-            .raw("<tbody>");
-        for one in materials.all.iter().filter(|one| kinds.contains(&one.kind.as_str())) {
+        html.raw(if open {
+            "<details open><summary>"
+        } else {
+            "<details><summary>"
+        })
+        .raw(title)
+        .raw(" <span class=\"count\">")
+        .text(count(kinds))
+        .raw("</span></summary><p>")
+        .raw(lead)
+        .raw("</p><table class=\"cards of-materials\">")
+        .columns(&["Name", "Version", "Licence", "In"])
+        .raw("<tbody>");
+        for one in materials
+            .all
+            .iter()
+            .filter(|one| kinds.contains(&one.kind.as_str()))
+        {
             row(html, one);
         }
         html.raw("</tbody></table></details>");
@@ -59,7 +102,11 @@ fn row(html: &mut Html, one: &Material) {
             html.raw("<strong>").text(&one.name).raw("</strong>");
         })
         .cell("Version", |html| {
-            html.text(if one.version.is_empty() { "\u{2013}" } else { &one.version });
+            html.text(if one.version.is_empty() {
+                "\u{2013}"
+            } else {
+                &one.version
+            });
         })
         .cell("Licence", |html| licence(html, &one.licence))
         .cell("In", |html| {
@@ -83,7 +130,10 @@ fn licence(html: &mut Html, licence: &str) {
         }
         _ if terms.len() > 5 => {
             let (first, rest) = terms.split_at(4);
-            html.text(first.join(" AND ")).raw(" <span class=\"muted\">and ").text(rest.len()).raw(" more</span>");
+            html.text(first.join(" AND "))
+                .raw(" <span class=\"muted\">and ")
+                .text(rest.len())
+                .raw(" more</span>");
         }
         _ => {
             html.text(licence);
@@ -93,8 +143,11 @@ fn licence(html: &mut Html, licence: &str) {
 
 /// `ramdisk1:/rootfs/usr/bin/agent` is `/usr/bin/agent` to whoever runs there.
 fn short(place: &str) -> String {
-    let path = place.strip_prefix("ramdisk1:/rootfs/").map(|path| format!("/{path}"));
-    path.or_else(|| place.strip_prefix("ramdisk0:").map(str::to_owned)).unwrap_or_else(|| place.to_owned())
+    let path = place
+        .strip_prefix("ramdisk1:/rootfs/")
+        .map(|path| format!("/{path}"));
+    path.or_else(|| place.strip_prefix("ramdisk0:").map(str::to_owned))
+        .unwrap_or_else(|| place.to_owned())
 }
 
 pub(super) fn files(html: &mut Html, image: &Facts) {
@@ -102,9 +155,11 @@ pub(super) fn files(html: &mut Html, image: &Facts) {
         .text(image.files.len())
         .raw("</span></summary>");
     if image.files.len() > MAX_FILES {
-        html.raw("<p>The first ").text(MAX_FILES).raw(" are shown; <code>eif-builder describe</code> has all.</p>");
+        html.raw("<p>The first ")
+            .text(MAX_FILES)
+            .raw(" are shown; <code>eif-builder describe</code> has all.</p>");
     }
-    html.raw("<table class=\"cards compact files\">")
+    html.raw("<table class=\"cards compact of-files\">")
         .columns(&["Path", "Size", "Mode", "Owner", "SHA-256"])
         .raw("<tbody>");
     for file in image.files.iter().take(MAX_FILES) {
@@ -135,8 +190,11 @@ fn one(html: &mut Html, file: &FileFact) {
         .cell("SHA-256", |html| match &file.content {
             Ok(sha256) => {
                 let digits = sha256.to_string();
-                html.raw("<span class=\"digest\" title=\"").text(&digits).raw("\"><code>")
-                    .text(digits.get(..16).unwrap_or_default()).raw("</code></span>");
+                html.raw("<span class=\"digest\" title=\"")
+                    .text(&digits)
+                    .raw("\"><code>")
+                    .text(digits.get(..16).unwrap_or_default())
+                    .raw("</code></span>");
             }
             Err(other) => {
                 html.text(other);

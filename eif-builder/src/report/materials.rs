@@ -77,13 +77,20 @@ pub fn read(document: &[u8], image: Sha256) -> Result<Materials, MaterialsError>
             expected: image,
         });
     }
-    let components = document.get("components").and_then(Value::as_array).ok_or(MaterialsError::Form)?;
+    let components = document
+        .get("components")
+        .and_then(Value::as_array)
+        .ok_or(MaterialsError::Form)?;
     if components.len() > MAX_COMPONENTS {
         return Err(MaterialsError::TooMany);
     }
     let all: Vec<Material> = components.iter().map(one).collect();
-    let kernel = components.iter().find(|component| property(component, "kind") == "kernel");
-    let config = kernel.map(|kernel| property(kernel, "config-sha256")).filter(|digest| !digest.is_empty());
+    let kernel = components
+        .iter()
+        .find(|component| property(component, "kind") == "kernel");
+    let config = kernel
+        .map(|kernel| property(kernel, "config-sha256"))
+        .filter(|digest| !digest.is_empty());
     Ok(Materials {
         all,
         config_sha256: config.map(str::to_owned),
@@ -95,13 +102,20 @@ fn one(component: &Value) -> Material {
     let licences: BTreeSet<&str> = licences
         .into_iter()
         .flatten()
-        .map(|licence| match licence.get("expression").and_then(Value::as_str) {
-            Some(expression) => expression,
-            None => licence.get("license").map_or("", |licence| text(licence, "name")),
-        })
+        .map(
+            |licence| match licence.get("expression").and_then(Value::as_str) {
+                Some(expression) => expression,
+                None => licence.get("license").map_or("", |licence| text(licence, "name")),
+            },
+        )
         .collect();
-    let occurrences = component.pointer("/evidence/occurrences").and_then(Value::as_array);
-    let places = occurrences.into_iter().flatten().map(|place| text(place, "location").to_owned());
+    let occurrences = component
+        .pointer("/evidence/occurrences")
+        .and_then(Value::as_array);
+    let places = occurrences
+        .into_iter()
+        .flatten()
+        .map(|place| text(place, "location").to_owned());
     Material {
         kind: property(component, "kind").to_owned(),
         name: text(component, "name").to_owned(),
@@ -118,7 +132,10 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 fn property<'a>(component: &'a Value, name: &str) -> &'a str {
     let properties = component.get("properties").and_then(Value::as_array);
     let mut found = properties.into_iter().flatten().filter(|property| {
-        text(property, "name").strip_prefix(PROPERTY).and_then(|rest| rest.strip_prefix(':')) == Some(name)
+        text(property, "name")
+            .strip_prefix(PROPERTY)
+            .and_then(|rest| rest.strip_prefix(':'))
+            == Some(name)
     });
     found.next().map_or("", |property| text(property, "value"))
 }
@@ -143,7 +160,10 @@ mod tests {
         let materials = read(document(image).as_bytes(), image).unwrap();
         assert_eq!(materials.config_sha256.as_deref(), Some("ab"));
         let linux = &materials.all[0];
-        assert_eq!((linux.kind.as_str(), linux.licence.as_str()), ("kernel", "GPL-2.0-only"));
+        assert_eq!(
+            (linux.kind.as_str(), linux.licence.as_str()),
+            ("kernel", "GPL-2.0-only")
+        );
         assert_eq!(linux.places, ["kernel"]);
         assert_eq!(materials.all[1], Material::default());
     }
@@ -155,7 +175,11 @@ mod tests {
         assert!(matches!(error, MaterialsError::OtherImage { .. }), "{error}");
         let text = document(image);
         for cut in 0..text.len() {
-            assert_eq!(read(&text.as_bytes()[..cut], image), Err(MaterialsError::Form), "{cut}");
+            assert_eq!(
+                read(&text.as_bytes()[..cut], image),
+                Err(MaterialsError::Form),
+                "{cut}"
+            );
         }
         let many = text.replace(", 7]", &format!("{}]", ", 7".repeat(MAX_COMPONENTS)));
         assert_eq!(read(many.as_bytes(), image), Err(MaterialsError::TooMany));

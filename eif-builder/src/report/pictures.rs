@@ -41,7 +41,11 @@ fn rows(image: &Facts) -> Vec<Row<'_>> {
                 "signature" => ("Signing certificate".to_owned(), vec!["PCR8"]),
                 _ => ("Metadata".to_owned(), Vec::new()),
             };
-            Row { name, section, registers }
+            Row {
+                name,
+                section,
+                registers,
+            }
         })
         .collect()
 }
@@ -58,7 +62,11 @@ pub(super) fn composition(html: &mut Html, image: &Facts) {
         .raw("\" aria-labelledby=\"composed-t composed-d\"><title id=\"composed-t\">Which part of the image each register covers</title>")
         .raw("<desc id=\"composed-d\">");
     for row in &rows {
-        let covers = if row.registers.is_empty() { "no register".to_owned() } else { row.registers.join(" and ") };
+        let covers = if row.registers.is_empty() {
+            "no register".to_owned()
+        } else {
+            row.registers.join(" and ")
+        };
         html.text(&row.name).raw(": ").text(covers).raw(". ");
     }
     html.raw("</desc>");
@@ -80,17 +88,21 @@ pub(super) fn composition(html: &mut Html, image: &Facts) {
     }
     for (index, row) in rows.iter().enumerate() {
         let y = middle(index, rows.len(), height);
-        html.raw(if row.registers.is_empty() { "<g class=\"part unmeasured\">" } else { "<g class=\"part\">" })
-            .raw("<rect x=\"0.5\" width=\"157\" height=\"42\" rx=\"4\" y=\"")
-            .text(format_args!("{:.1}", y - 21.0))
-            .raw("\"/><text x=\"12\" class=\"name\" y=\"")
-            .text(format_args!("{:.1}", y - 2.5))
-            .raw("\">")
-            .text(&row.name)
-            .raw("</text><text x=\"12\" class=\"detail\" y=\"")
-            .text(format_args!("{:.1}", y + 12.5))
-            .raw("\">")
-            .text(size(row.section.size));
+        html.raw(if row.registers.is_empty() {
+            "<g class=\"part unmeasured\">"
+        } else {
+            "<g class=\"part\">"
+        })
+        .raw("<rect x=\"0.5\" width=\"157\" height=\"42\" rx=\"4\" y=\"")
+        .text(format_args!("{:.1}", y - 21.0))
+        .raw("\"/><text x=\"12\" class=\"name\" y=\"")
+        .text(format_args!("{:.1}", y - 2.5))
+        .raw("\">")
+        .text(&row.name)
+        .raw("</text><text x=\"12\" class=\"detail\" y=\"")
+        .text(format_args!("{:.1}", y + 12.5))
+        .raw("\">")
+        .text(size(row.section.size));
         if row.registers.is_empty() {
             html.raw(", not measured");
         }
@@ -144,7 +156,10 @@ struct Group {
 
 impl Group {
     fn bytes(&self) -> u64 {
-        self.tiles.iter().map(|tile| tile.bytes).fold(0, u64::saturating_add)
+        self.tiles
+            .iter()
+            .map(|tile| tile.bytes)
+            .fold(0, u64::saturating_add)
     }
 }
 
@@ -159,19 +174,24 @@ const KINDS: [(&str, &str); 5] = [
 
 fn kind_of(file: &FileFact) -> &'static str {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    if name.contains(".so.") || name.ends_with(".so") {
-        "t-library"
-    } else if name.ends_with(".jar") || name.ends_with(".jmod") || name == "modules" {
-        "t-java"
-    } else if file.mode & 0o111 != 0 {
-        "t-program"
-    } else {
-        "t-data"
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    match extension {
+        "so" => "t-library",
+        "jar" | "jmod" => "t-java",
+        _ if name.contains(".so.") => "t-library",
+        // The Java run time's own classes.
+        _ if name == "modules" => "t-java",
+        _ if file.mode & 0o111 != 0 => "t-program",
+        _ => "t-data",
     }
 }
 
 fn groups(image: &Facts) -> Vec<Group> {
-    let kernel = image.description.sections.iter().find(|section| section.kind == "kernel");
+    let kernel = image
+        .description
+        .sections
+        .iter()
+        .find(|section| section.kind == "kernel");
     let mut groups: Vec<Group> = kernel
         .map(|section| Group {
             name: "Kernel".to_owned(),
@@ -185,7 +205,10 @@ fn groups(image: &Facts) -> Vec<Group> {
         .into_iter()
         .collect();
     for ramdisk in 0..image.description.ramdisks.len() {
-        let inside = image.files.iter().filter(|file| file.ramdisk == ramdisk && file.content.is_ok() && file.size > 0);
+        let inside = image
+            .files
+            .iter()
+            .filter(|file| file.ramdisk == ramdisk && file.content.is_ok() && file.size > 0);
         let mut inside: Vec<&FileFact> = inside.collect();
         inside.sort_by(|one, other| other.size.cmp(&one.size).then_with(|| one.path.cmp(&other.path)));
         let (shown, rest) = inside.split_at(inside.len().min(MAX_TILES));
@@ -194,7 +217,12 @@ fn groups(image: &Facts) -> Vec<Group> {
             let bytes = rest.iter().map(|file| file.size).fold(0, u64::saturating_add);
             let label = format!("{} smaller files", rest.len());
             let title = format!("{label}: {}", size(bytes));
-            tiles.push(Tile { label, title, bytes, class: "t-data" });
+            tiles.push(Tile {
+                label,
+                title,
+                bytes,
+                class: "t-data",
+            });
         }
         groups.push(Group {
             name: format!("Ramdisk {ramdisk}"),
@@ -219,11 +247,13 @@ fn tile(file: &FileFact) -> Tile {
 pub(super) fn treemap(html: &mut Html, image: &Facts) {
     let groups = groups(image);
     let total = groups.iter().map(Group::bytes).fold(0, u64::saturating_add);
-    html.raw("<section aria-labelledby=\"fills\"><h2 id=\"fills\">What fills the image</h2><p class=\"lead\">")
-        .text(size(total))
-        .raw(" of content in ")
-        .text(size(image.description.size))
-        .raw(" of file: ramdisks are shown unpacked, the kernel as it is stored. Area is size.</p>");
+    html.raw(
+        "<section aria-labelledby=\"fills\"><h2 id=\"fills\">What fills the image</h2><p class=\"lead\">",
+    )
+    .text(size(total))
+    .raw(" of content in ")
+    .text(size(image.description.size))
+    .raw(" of file: ramdisks are shown unpacked, the kernel as it is stored. Area is size.</p>");
     if groups.is_empty() {
         html.raw("<p>Nothing could be listed.</p></section>");
         return;
@@ -234,7 +264,10 @@ pub(super) fn treemap(html: &mut Html, image: &Facts) {
     }
     html.raw("<figcaption><ul class=\"legend\">");
     for (class, name) in KINDS {
-        let used = groups.iter().flat_map(|group| &group.tiles).any(|tile| tile.class == class);
+        let used = groups
+            .iter()
+            .flat_map(|group| &group.tiles)
+            .any(|tile| tile.class == class);
         if used {
             html.raw("<li><svg class=\"swatch\" viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect width=\"10\" height=\"10\" rx=\"2\" class=\"")
                 .raw(class)
@@ -261,34 +294,59 @@ fn picture(html: &mut Html, groups: &[Group], class: &'static str, width: f64, h
         .raw(class)
         .raw("\">");
     for group in groups {
-        html.text(&group.name).raw(" ").text(size(group.bytes())).raw(": ");
+        html.text(&group.name)
+            .raw(" ")
+            .text(size(group.bytes()))
+            .raw(": ");
         for tile in group.tiles.iter().take(5) {
             html.text(&tile.title).raw("; ");
         }
     }
     html.raw("</desc>");
     let sizes: Vec<u64> = groups.iter().map(Group::bytes).collect();
-    let space = Rect { x: 0.0, y: 0.0, width, height };
+    let space = Rect {
+        x: 0.0,
+        y: 0.0,
+        width,
+        height,
+    };
+    let total = sizes.iter().copied().fold(0, u64::saturating_add);
     for (group, rect) in groups.iter().zip(squarify(&sizes, space)) {
         let outer = rect.inset(1.5, 1.5);
-        let header = if outer.height > 44.0 && outer.width > 60.0 { 20.0 } else { 0.0 };
+        let header = if outer.height > 44.0 && outer.width > 60.0 {
+            20.0
+        } else {
+            0.0
+        };
         if header > 0.0 {
-            label(html, "group", &format!("{}  {}", group.name, size(group.bytes())), outer, 14.0, 12.0, 0.0);
+            label(
+                html,
+                "group",
+                &format!("{}  {}", group.name, size(group.bytes())),
+                outer,
+                14.0,
+                12.0,
+                0.0,
+            );
         }
         let sizes: Vec<u64> = group.tiles.iter().map(|tile| tile.bytes).collect();
         for (tile, rect) in group.tiles.iter().zip(squarify(&sizes, outer.inset(0.0, header))) {
-            draw(html, tile, rect);
+            draw(html, tile, total, rect);
         }
     }
     html.raw("</svg>");
 }
 
-fn draw(html: &mut Html, tile: &Tile, rect: Rect) {
+fn draw(html: &mut Html, tile: &Tile, total: u64, rect: Rect) {
     // What is thinner than a line is in the list of files.
     if rect.width < 0.4 || rect.height < 0.4 {
         return;
     }
-    let gap = if rect.width > 4.0 && rect.height > 4.0 { 0.75 } else { 0.1 };
+    let gap = if rect.width > 4.0 && rect.height > 4.0 {
+        0.75
+    } else {
+        0.1
+    };
     let inner = rect.inset(gap, gap);
     html.raw("<g><title>")
         .text(&tile.title)
@@ -307,16 +365,28 @@ fn draw(html: &mut Html, tile: &Tile, rect: Rect) {
         label(html, "tile", &tile.label, inner, 17.0, 13.0, 8.0);
     }
     if inner.height > 42.0 {
-        label(html, "tile small", &size(tile.bytes), inner, 33.0, 11.5, 8.0);
+        let percent = u128::from(tile.bytes) * 100 / u128::from(total.max(1));
+        let text = format!("{} \u{b7} {percent} %", size(tile.bytes));
+        label(html, "tile small", &text, inner, 33.0, 11.5, 8.0);
     }
     html.raw("</g>");
 }
 
 /// Text that is cut to what fits into `rect`, or left out.
-fn label(html: &mut Html, class: &'static str, text: &str, rect: Rect, down: f64, type_size: f64, indent: f64) {
+fn label(
+    html: &mut Html,
+    class: &'static str,
+    text: &str,
+    rect: Rect,
+    down: f64,
+    type_size: f64,
+    indent: f64,
+) {
     let room = (rect.width - 2.0 * indent) / (type_size * LETTER);
     let letters = text.chars().count();
-    let fits = (0..=letters).rev().find(|count| f64::from(u32::try_from(*count).unwrap_or(u32::MAX)) <= room);
+    let fits = (0..=letters)
+        .rev()
+        .find(|count| f64::from(u32::try_from(*count).unwrap_or(u32::MAX)) <= room);
     let fits = fits.unwrap_or_default();
     if fits < letters && fits < 5 {
         return;

@@ -5,17 +5,29 @@ use services::{Clock, Kind, Limit, Resource, Seccomp, Service, Start, Stdio, Tab
 use super::facts::{Facts, Found};
 use super::html::{Html, size};
 
-/// Most services and arguments that are shown; a sound table has fewer.
+/// Most arguments of a service that are shown.
 const MAX_ARGS: usize = 40;
 /// `ret` of classic BPF.
 const RETURN: u16 = 0x06;
 
 /// What each key of `[trust]` gives up.
 const SWITCHES: [(&str, &str); 4] = [
-    ("allow_any_client", "The signer may take requests of clients without a certificate."),
-    ("kms_ca", "KMS is believed when its certificate chains to a test authority. Who holds that key can read every artefact."),
-    ("legacy_no_context", "Artefacts without encryption context are accepted, so one of another stack or kind can be fed in."),
-    ("memory_slashing", "Slashing protection may be in memory only: a restart forgets what was signed."),
+    (
+        "allow_any_client",
+        "The signer may take requests of clients without a certificate.",
+    ),
+    (
+        "kms_ca",
+        "KMS is believed when its certificate chains to a test authority. Who holds that key can read every artefact.",
+    ),
+    (
+        "legacy_no_context",
+        "Artefacts without encryption context are accepted, so one of another stack or kind can be fed in.",
+    ),
+    (
+        "memory_slashing",
+        "Slashing protection may be in memory only: a restart forgets what was signed.",
+    ),
 ];
 
 pub(super) fn banner(html: &mut Html, image: &Facts) {
@@ -28,22 +40,40 @@ pub(super) fn banner(html: &mut Html, image: &Facts) {
         .raw(" \u{b7} ")
         .text(size(image.description.size))
         .raw(" \u{b7} ")
-        .text(size(image.files.iter().map(|file| file.size).fold(0, u64::saturating_add)))
+        .text(size(
+            image
+                .files
+                .iter()
+                .map(|file| file.size)
+                .fold(0, u64::saturating_add),
+        ))
         .raw(" unpacked \u{b7} ")
         .text(image.files.iter().filter(|file| file.content.is_ok()).count())
         .raw(" files</p><ul class=\"verdicts\">");
     let mut verdict = |bad: bool, text: String| {
-        html.raw(if bad { "<li class=\"bad\">" } else { "<li class=\"good\">" }).text(text).raw("</li>");
+        html.raw(if bad {
+            "<li class=\"bad\">"
+        } else {
+            "<li class=\"good\">"
+        })
+        .text(text)
+        .raw("</li>");
     };
     if problems.is_empty() {
-        verdict(false, "Sound: CRC, sections and ramdisks could all be read".to_owned());
+        verdict(
+            false,
+            "Sound: CRC, sections and ramdisks could all be read".to_owned(),
+        );
     }
     for problem in &problems {
         verdict(true, problem.clone());
     }
     match &image.policy {
         Found::Is(_) if weakened.is_empty() => verdict(false, "No trust switch is set".to_owned()),
-        Found::Is(_) => verdict(true, format!("Trust is weakened: {}. Not for production", weakened.join(", "))),
+        Found::Is(_) => verdict(
+            true,
+            format!("Trust is weakened: {}. Not for production", weakened.join(", ")),
+        ),
         Found::Wrong(_) => verdict(true, "The image policy cannot be read".to_owned()),
         Found::Absent => {}
     }
@@ -62,23 +92,39 @@ pub(super) fn identity(html: &mut Html, image: &Facts) {
             "PCR2" => "<dt class=\"pcr2\">",
             _ => "<dt class=\"pcr8\">",
         };
-        html.raw(class).text(name).raw("</dt><dd>").hex(value).raw("</dd>");
+        html.raw(class)
+            .text(name)
+            .raw("</dt><dd>")
+            .hex(value)
+            .raw("</dd>");
     }
-    html.raw("<dt>SHA-256 of the file</dt><dd>").hex(&image.sha256.to_string()).raw("</dd></dl><dl class=\"plain\">");
+    html.raw("<dt>SHA-256 of the file</dt><dd>")
+        .hex(&image.sha256.to_string())
+        .raw("</dd></dl><dl class=\"plain\">");
     let mut line = |name: &'static str, value: String| {
-        html.raw("<div><dt>").raw(name).raw("</dt><dd>").text(value).raw("</dd></div>");
+        html.raw("<div><dt>")
+            .raw(name)
+            .raw("</dt><dd>")
+            .text(value)
+            .raw("</dd></div>");
     };
     line("Memory asked for", size(about.default_mem));
     line("Processors asked for", about.default_cpus.to_string());
     line("Format", format!("EIF version {}", about.version));
-    let crc = if about.crc.ok { "as in the header" } else { "not as in the header" };
+    let crc = if about.crc.ok {
+        "as in the header"
+    } else {
+        "not as in the header"
+    };
     line("CRC-32", format!("{}, {crc}", about.crc.computed));
     let signature = match &about.signature {
         None => "none".to_owned(),
         Some(signature) => format!("{}, not verified by this page", signature.count),
     };
     line("Signatures", signature);
-    html.raw("</dl><h3>Kernel command line</h3><p class=\"cmdline\"><code>").text(&about.cmdline).raw("</code></p></section>");
+    html.raw("</dl><h3>Kernel command line</h3><p class=\"cmdline\"><code>")
+        .text(&about.cmdline)
+        .raw("</code></p></section>");
 }
 
 pub(super) fn trust(html: &mut Html, image: &Facts) {
@@ -88,12 +134,14 @@ pub(super) fn trust(html: &mut Html, image: &Facts) {
             html.raw("<p>This image has no image policy, so no agent that would read one.</p>");
         }
         Found::Wrong(reason) => {
-            html.raw("<p class=\"alarm\">The image policy cannot be read: ").text(reason).raw(".</p>");
+            html.raw("<p class=\"alarm\">The image policy cannot be read: ")
+                .text(reason)
+                .raw(".</p>");
         }
         Found::Is(policy) => {
             let weakened = image.weakened();
             html.raw("<p class=\"lead\">What weakens trust is written in the image's manifest, so it is measured: setting one gives other ")
-                .raw("registers.</p><table class=\"cards\">")
+                .raw("registers.</p><table class=\"cards of-trust\">")
                 .columns(&["Switch", "State", "What it gives up when set"])
                 .raw("<tbody>");
             for (name, meaning) in SWITCHES {
@@ -103,18 +151,23 @@ pub(super) fn trust(html: &mut Html, image: &Facts) {
                         html.raw("<code>").raw(name).raw("</code>");
                     })
                     .cell("State", |html| {
-                        html.raw(if set { "<strong class=\"bad\">set</strong>" } else { "<span class=\"good\">not set</span>" });
+                        html.raw(if set {
+                            "<strong class=\"bad\">set</strong>"
+                        } else {
+                            "<span class=\"good\">not set</span>"
+                        });
                     })
                     .cell("Gives up", |html| {
                         html.raw(meaning);
                     })
                     .raw("</tr>");
             }
-            html.raw("</tbody></table><p>").raw(if policy.deployment.is_some() {
-                "The deployment config is part of the image: it cannot be given another at run time."
-            } else {
-                "The deployment config is given once at run time and measured into PCR16."
-            });
+            html.raw("</tbody></table><p>")
+                .raw(if policy.deployment.is_some() {
+                    "The deployment config is part of the image: it cannot be given another at run time."
+                } else {
+                    "The deployment config is given once at run time and measured into PCR16."
+                });
             html.raw("</p>");
         }
     }
@@ -128,7 +181,9 @@ pub(super) fn services(html: &mut Html, image: &Facts) {
             html.raw("<p>This image has no table of services at <code>/etc/nitro/services</code>.</p>");
         }
         Found::Wrong(reason) => {
-            html.raw("<p class=\"alarm\">The table of services cannot be read: ").text(reason).raw(".</p>");
+            html.raw("<p class=\"alarm\">The table of services cannot be read: ")
+                .text(reason)
+                .raw(".</p>");
         }
         Found::Is(table) => {
             html.raw("<p class=\"lead\">PID 1 starts these and nothing else, each as its own user, from a table that is measured. ")
@@ -147,25 +202,55 @@ fn one(html: &mut Html, image: &Facts, service: &Service) {
         Some(name) => format!("{name} ({id})"),
         None => id.to_string(),
     };
-    html.raw("<article class=\"service\"><h3>").text(&service.name).raw("</h3><p class=\"cmdline\"><code>");
+    html.raw("<article class=\"service\"><h3>")
+        .text(&service.name)
+        .raw("</h3><p class=\"cmdline\"><code>");
     for (index, argument) in service.argv.iter().take(MAX_ARGS).enumerate() {
-        html.raw(if index > 0 { " " } else { "" }).text(String::from_utf8_lossy(argument));
+        html.raw(if index > 0 { " " } else { "" })
+            .text(String::from_utf8_lossy(argument));
     }
+    html.raw(if service.argv.len() > MAX_ARGS {
+        " \u{2026}"
+    } else {
+        ""
+    });
     html.raw("</code></p><dl class=\"plain\">");
     let mut line = |name: &'static str, value: String, bad: bool| {
-        html.raw("<div><dt>").raw(name).raw("</dt>").raw(if bad { "<dd class=\"bad\">" } else { "<dd>" }).text(value).raw("</dd></div>");
+        html.raw("<div><dt>")
+            .raw(name)
+            .raw("</dt>")
+            .raw(if bad { "<dd class=\"bad\">" } else { "<dd>" })
+            .text(value)
+            .raw("</dd></div>");
     };
     line("User", user(service.uid), service.uid == 0);
-    let groups: Vec<String> = service.groups.iter().chain([&service.gid]).map(u32::to_string).collect();
+    let groups: Vec<String> = service
+        .groups
+        .iter()
+        .chain([&service.gid])
+        .map(u32::to_string)
+        .collect();
     line("Groups", groups.join(", "), false);
     line("Started", started(service), false);
-    line("Capabilities", capabilities(service.capabilities), service.capabilities != 0);
-    line("System calls", filter(&service.seccomp), service.seccomp == Seccomp::None);
+    line(
+        "Capabilities",
+        capabilities(service.capabilities),
+        service.capabilities != 0,
+    );
+    line(
+        "System calls",
+        filter(&service.seccomp),
+        service.seccomp == Seccomp::None,
+    );
     line("Output", output(service.stdio).to_owned(), false);
     line("Limits", limits(service), false);
     line("File mask", format!("{:04o}", service.umask), false);
     if service.channel {
-        line("Requests", "may ask PID 1 for what the table allows".to_owned(), false);
+        line(
+            "Requests",
+            "may ask PID 1 for what the table allows".to_owned(),
+            false,
+        );
     }
     html.raw("</dl></article>");
 }
@@ -190,7 +275,10 @@ fn capabilities(bits: u64) -> String {
         return "none".to_owned();
     }
     let kept = (0..u64::BITS).filter(|bit| bits & (1 << bit) != 0);
-    format!("numbers {}", kept.map(|bit| bit.to_string()).collect::<Vec<_>>().join(", "))
+    format!(
+        "numbers {}",
+        kept.map(|bit| bit.to_string()).collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn filter(seccomp: &Seccomp) -> String {
@@ -208,10 +296,17 @@ fn filter(seccomp: &Seccomp) -> String {
         0x7fff_0000 => "allow",
         _ => "another action",
     };
-    let answers = program.iter().filter(|instruction| instruction.code == RETURN).map(|instruction| name(instruction.k));
+    let answers = program
+        .iter()
+        .filter(|instruction| instruction.code == RETURN)
+        .map(|instruction| name(instruction.k));
     let answers: std::collections::BTreeSet<&str> = answers.collect();
     let answers: Vec<&str> = answers.into_iter().collect();
-    format!("filter of {} instructions; answers: {}", program.len(), answers.join(", "))
+    format!(
+        "filter of {} instructions; answers: {}",
+        program.len(),
+        answers.join(", ")
+    )
 }
 
 const fn output(stdio: Stdio) -> &'static str {
@@ -225,7 +320,13 @@ const fn output(stdio: Stdio) -> &'static str {
 fn limits(service: &Service) -> String {
     let one = |(resource, limit): (&Resource, &Limit)| {
         let name = format!("{resource:?}").to_lowercase();
-        let number = |value: u64| if value == u64::MAX { "no limit".to_owned() } else { value.to_string() };
+        let number = |value: u64| {
+            if value == u64::MAX {
+                "no limit".to_owned()
+            } else {
+                value.to_string()
+            }
+        };
         if limit.soft == limit.hard {
             format!("{name} {}", number(limit.hard))
         } else {
@@ -233,24 +334,37 @@ fn limits(service: &Service) -> String {
         }
     };
     let all: Vec<String> = service.rlimits.iter().map(one).collect();
-    if all.is_empty() { "PID 1's own".to_owned() } else { all.join(", ") }
+    if all.is_empty() {
+        "PID 1's own".to_owned()
+    } else {
+        all.join(", ")
+    }
 }
 
 fn mounts(html: &mut Html, table: &Table) {
     let clock = match table.clock {
-        Clock::PtpKvm { period_s, step_over_ms } => {
-            format!("read from the hypervisor every {period_s} s, set when off by more than {step_over_ms} ms")
+        Clock::PtpKvm {
+            period_s,
+            step_over_ms,
+        } => {
+            format!(
+                "read from the hypervisor every {period_s} s, set when off by more than {step_over_ms} ms"
+            )
         }
         Clock::None => "whatever the kernel found at boot".to_owned(),
     };
-    html.raw("<p>The clock is ").text(clock).raw(". Ports below ").text(table.ip_unprivileged_port_start).raw(
-        " need a capability. The root is read-only; memory file systems:</p>",
-    );
+    html.raw("<p>The clock is ")
+        .text(clock)
+        .raw(". Ports below ")
+        .text(table.ip_unprivileged_port_start)
+        .raw(" need a capability. The root is read-only; memory file systems:</p>");
     if table.mounts.is_empty() {
         html.raw("<p>None.</p>");
         return;
     }
-    html.raw("<table class=\"cards\">").columns(&["Path", "Size", "Mode", "Owner", "Programs on it"]).raw("<tbody>");
+    html.raw("<table class=\"cards\">")
+        .columns(&["Path", "Size", "Mode", "Owner", "Programs on it"])
+        .raw("<tbody>");
     for (path, mount) in &table.mounts {
         html.raw("<tr>")
             .cell("Path", |html| {
@@ -285,5 +399,7 @@ pub(super) fn footer(html: &mut Html, image: &Facts) {
         }
         html.raw("</ul>");
     }
-    html.raw("<p class=\"made\">eif-builder ").raw(env!("CARGO_PKG_VERSION")).raw(". No script, no tracking, nothing fetched.</p></footer>");
+    html.raw("<p class=\"made\">eif-builder ")
+        .raw(env!("CARGO_PKG_VERSION"))
+        .raw(". No script, no tracking, nothing fetched.</p></footer>");
 }

@@ -1,6 +1,6 @@
 """Opens a page in headless Chromium and says what a reader would meet. Only the standard library.
 
-    look.py CHROMIUM PAGE [FOLDER]
+    look.py PAGE [FOLDER]
 
 Prints JSON: for each form (desktop, phone, dark, print) the width that the page needs, elements whose text is wider than
 they are, whether the picture is blank; and once what was asked of the network, what the console said, and counts of what
@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -21,7 +22,8 @@ import tempfile
 import time
 import zlib
 
-SECONDS = 60
+SECONDS = 90
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FORMS = {
     "desktop": {"width": 1280, "height": 900, "scheme": "light", "media": ""},
     "phone": {"width": 390, "height": 844, "scheme": "light", "media": ""},
@@ -174,8 +176,11 @@ def colours(png):
 
 
 def main():
-    program, page = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
-    folder = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    page = pathlib.Path(sys.argv[1]).resolve()
+    folder = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if not program:
+        raise SystemExit("look.py: chromium is missing: run `make test-deps` as root, or install it")
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(program, profile)
         target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
