@@ -52,6 +52,11 @@ pub enum Command {
     /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
     /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
     Verify(VerifyArgs),
+    /// Make one self-contained page about an image, to look at rather than to read.
+    ///
+    /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
+    /// NAME.kernel.config beside it, when their digests belong to it.
+    Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -296,6 +301,26 @@ pub struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Where to write the page
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Show what changed since this image
+    #[arg(long, value_name = "EIF")]
+    pub against: Option<PathBuf>,
+    /// Take this CycloneDX document instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
+    /// Take this kernel configuration instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
 }
 
 /// `policy`

@@ -7,6 +7,7 @@ mod describe;
 mod lock;
 mod manual;
 mod policy;
+mod report;
 mod sbom;
 mod sign;
 mod verify;
@@ -45,6 +46,7 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Recipe(args) => build::recipe(args, host, out),
         Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
+        Command::Report(args) => report::run(args, out),
         Command::Sbom(args) => sbom::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, host, out),
         Command::Sign(args) => sign::run(args, host, out),

@@ -28,6 +28,7 @@
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
+//! - [`mod@report`]: one page about an image
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
@@ -61,6 +62,7 @@ pub mod policy;
 pub mod provenance;
 pub mod ramdisk;
 pub mod recipes;
+pub mod report;
 pub mod request;
 pub mod root;
 pub mod rootfs;
