@@ -10,7 +10,7 @@ use crate::world::World;
 
 const KEYS: u32 = 10_000;
 
-/// A debug build on a busy machine; the figure of a release build is in `docs/adr/0012-provision.md`.
+/// A debug build on a busy machine; the limit is for what hangs, not for speed.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 #[test]
