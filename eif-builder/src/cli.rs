@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod audit;
+
+pub use audit::{LiveArgs, RebuildArgs};
+
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its

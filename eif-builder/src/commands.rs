@@ -2,6 +2,7 @@
 
 mod assemble;
 mod attest;
+mod audit;
 mod build;
 mod describe;
 mod lock;

@@ -23,6 +23,7 @@
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
+//! - [`verdict`]: what an audit found; [`rebuild`]: an image built again; [`live`]: a running enclave
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ pub mod host;
 pub mod image;
 pub mod initramfs;
 pub mod listing;
+pub mod live;
 pub mod lock;
 pub mod lock_cmd;
 pub mod manifest;
@@ -52,6 +54,7 @@ pub mod part;
 pub mod pipeline;
 pub mod policy;
 pub mod ramdisk;
+pub mod rebuild;
 pub mod recipes;
 pub mod request;
 pub mod root;
@@ -60,3 +63,4 @@ pub mod store;
 pub mod suite;
 pub mod tree;
 pub mod unpack;
+pub mod verdict;

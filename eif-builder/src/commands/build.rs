@@ -97,7 +97,7 @@ pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> any
 }
 
 /// Gathers what building needs and hands it to `use_it`.
-fn with_pipeline<T>(
+pub(super) fn with_pipeline<T>(
     args: &StoreArgs,
     host: &Host,
     inside: &Path,
