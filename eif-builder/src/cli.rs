@@ -40,6 +40,16 @@ pub enum Command {
     Assemble(AssembleArgs),
     /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
     Describe(DescribeArgs),
+    /// Judge an image from its bytes alone, and compare it with published measurements.
+    ///
+    /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
+    /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
+    /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
+    ///
+    /// In place of an image: --rebuild builds it again from a clean checkout and compares bytes and PCRs with the published ones;
+    /// --live asks a running enclave to prove that it is that image, with the operator's deployment config, TLS key and
+    /// validator keys. Both together are the whole way from a source tag to a live signer.
+    Verify(Box<VerifyArgs>),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -193,6 +203,31 @@ pub struct DescribeArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
+    pub image: Option<PathBuf>,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
+    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
+    /// checked
+    #[arg(long, value_name = "FILE")]
+    pub pcrs: Option<PathBuf>,
+    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
+    pub at: Option<String>,
+    /// Print JSON; of a live enclave with its document, for another program to check
+    #[arg(long)]
+    pub json: bool,
+    /// Build it again.
+    #[command(flatten)]
+    pub rebuild: RebuildArgs,
+    /// Ask a running one.
+    #[command(flatten)]
+    pub live: LiveArgs,
 }
 
 /// `policy`

@@ -21,6 +21,9 @@
 //! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
 //! - [`describe`]: what any image holds, as text and JSON
+//! - [`cursor`]: independent readers of one open file
+//! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
+//! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`verdict`]: what an audit found; [`rebuild`]: an image built again; [`live`]: a running enclave
@@ -36,6 +39,7 @@ pub mod compression;
 pub mod cpio;
 pub mod cpio_read;
 pub mod crates;
+pub mod cursor;
 pub mod debian;
 pub mod describe;
 pub mod digest;
@@ -59,8 +63,10 @@ pub mod recipes;
 pub mod request;
 pub mod root;
 pub mod rootfs;
+pub mod sign;
 pub mod store;
 pub mod suite;
 pub mod tree;
 pub mod unpack;
 pub mod verdict;
+pub mod verify;

@@ -16,8 +16,8 @@ pub struct RebuildArgs {
     #[arg(long)]
     pub rebuild: bool,
     /// The image's name: its manifest is rootfs/NAME/image.toml
-    #[arg(long, value_name = "NAME", default_value = "native", value_parser = image_name)]
-    pub image: String,
+    #[arg(id = "image_name", long = "image", value_name = "NAME", default_value = "native", value_parser = image_name)]
+    pub name: String,
     /// A folder in the source tree
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub tree: PathBuf,

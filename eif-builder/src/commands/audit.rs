@@ -59,6 +59,9 @@ impl Measured {
 }
 
 pub(super) fn run(args: &VerifyArgs, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    if !args.rebuild.rebuild && args.live.live.is_none() {
+        return super::verify::run(args, host, out);
+    }
     let published = published(args)?;
     let mut verdicts = Vec::new();
     let mut measured = published;
@@ -110,7 +113,7 @@ fn published(args: &VerifyArgs) -> anyhow::Result<Measured> {
         return Measured::read(path, path.display().to_string());
     }
     let advice = "give the expected measurements with --pcrs FILE, or run this in the source tree";
-    let name = format!("{PUBLISHED}/{}.pcrs.json", args.rebuild.image);
+    let name = format!("{PUBLISHED}/{}.pcrs.json", args.rebuild.name);
     let top = find_top(&args.rebuild.tree).context(advice)?;
     Measured::read(&top.join(&name), name).context(advice)
 }
@@ -123,7 +126,7 @@ fn rebuild_image(
     let args = &args.rebuild;
     let top = find_top(&args.tree)?;
     let mut verdict = Verdict::default();
-    verdict.fact("image", &args.image);
+    verdict.fact("image", &args.name);
     verdict.fact("expected", &published.from);
     rebuild::judge_source(&rebuild::source(&top), args.changed_source, &mut verdict);
     let store = open_store(&args.store, host)?;
@@ -143,7 +146,7 @@ fn rebuild_image(
     } else {
         place.join("out")
     };
-    let manifest = top.join("rootfs").join(&args.image).join("image.toml");
+    let manifest = top.join("rootfs").join(&args.name).join("image.toml");
     let place_args = StoreArgs {
         store: Some(place.clone()),
         jobs: args.store.jobs,
@@ -155,13 +158,13 @@ fn rebuild_image(
     .with_context(|| {
         format!(
             "cannot build {} again; what there is stays in {}",
-            args.image,
+            args.name,
             place.display()
         )
     })?;
-    let rebuilt = Measured::read(&output.pcrs, format!("the {} image built again", args.image))?;
+    let rebuilt = Measured::read(&output.pcrs, format!("the {} image built again", args.name))?;
     rebuild::judge_measurements(&published.json, &rebuilt.json, &mut verdict);
-    let earlier = top.join("out").join(format!("{}.eif", args.image));
+    let earlier = top.join("out").join(format!("{}.eif", args.name));
     if earlier.is_file() {
         match first_difference(&earlier, &output.eif)? {
             None => verdict.fact("out", format!("{} has the same bytes", earlier.display())),
