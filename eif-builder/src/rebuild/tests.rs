@@ -129,7 +129,8 @@ fn the_first_difference_is_found() {
     assert_eq!(first_difference(&a, &cut).unwrap(), Some(70_000));
     assert_eq!(first_difference(&cut, &a).unwrap(), Some(70_000));
     assert_eq!(first_difference(&file("e", b""), &file("f", b"")).unwrap(), None);
-    assert!(first_difference(&a, &dir.path().join("absent")).is_err());
+    let error = first_difference(&a, &dir.path().join("absent")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
