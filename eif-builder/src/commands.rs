@@ -8,6 +8,7 @@ mod describe;
 mod lock;
 mod manual;
 mod policy;
+mod sbom;
 mod verify;
 
 use std::io::{self, Write};
@@ -46,6 +47,7 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Lock(args) => lock::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, out),
         Command::Verify(args) => audit::run(args, host, out),
+        Command::Sbom(args) => sbom::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),

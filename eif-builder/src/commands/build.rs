@@ -55,6 +55,12 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         "{}: a key policy to fill in, or use `eif-builder policy`",
         output.policy.display()
     )?;
+    writeln!(
+        out,
+        "{}: what is in it (also .spdx.json)",
+        output.cyclonedx.display()
+    )?;
+    writeln!(out, "{}: what it was made from", output.provenance.display())?;
     Ok(Outcome::Done)
 }
 
