@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod audit;
 
-pub use audit::{LiveArgs, RebuildArgs};
+pub use audit::{DoctorArgs, LiveArgs, RebuildArgs};
 
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
@@ -60,6 +60,8 @@ pub enum Command {
     /// Verify or show an attestation document.
     #[command(subcommand)]
     Attest(AttestCommand),
+    /// Tell what this host lacks to build, run, test and measure, why, and how to mend it. Changes nothing.
+    Doctor(DoctorArgs),
     /// Print a script that completes this program's command line in your shell.
     Completions(manual::Completions),
     /// Write this program's man pages, one for each command.

@@ -5,6 +5,7 @@ mod attest;
 mod audit;
 mod build;
 mod describe;
+mod doctor;
 mod lock;
 mod manual;
 mod policy;
@@ -51,6 +52,7 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),
+        Command::Doctor(args) => doctor::run(args, host, out),
         Command::Completions(args) => manual::completions(*args, out),
         Command::Man(args) => manual::man(args, out),
     }

@@ -28,6 +28,7 @@
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`verdict`]: what an audit found; [`rebuild`]: an image built again; [`live`]: a running enclave
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
+//! - [`doctor`]: what this host lacks
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ pub mod cursor;
 pub mod debian;
 pub mod describe;
 pub mod digest;
+pub mod doctor;
 pub mod enter;
 pub mod fetch;
 pub mod host;

@@ -1,10 +1,11 @@
-//! The flags of `eif-builder verify --rebuild` and `--live`, as types.
+//! The flags of `eif-builder verify --rebuild` and `--live`, and of `doctor`, as types.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::StoreArgs;
+use crate::doctor::Purpose;
 use crate::live::ask::Place;
 use crate::live::presented::Address;
 
@@ -55,6 +56,20 @@ pub struct LiveArgs {
     /// Trust this root certificate instead of AWS's: for tests; whoever has its key can forge any enclave
     #[arg(long, value_name = "FILE", requires = "live")]
     pub danger_root: Option<PathBuf>,
+}
+
+/// `doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// What the exit code is about: 0 when nothing is lacking for it, else 3
+    #[arg(long = "for", value_name = "PURPOSE", value_enum, default_value = "build")]
+    pub purpose: Purpose,
+    /// Cache of inputs and built parts, as for `build`
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A name, not a path: it is joined to folders of the tree.
