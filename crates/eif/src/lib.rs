@@ -15,10 +15,12 @@ mod lanes;
 mod layout;
 mod measure;
 mod metadata;
+mod pair;
 mod parse;
 mod pem;
 mod reader;
 mod section;
+mod sha384;
 mod signature;
 mod write;
 
