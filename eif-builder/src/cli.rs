@@ -26,8 +26,8 @@ pub enum Command {
     /// Build an image from its manifest and lock, and print its PCRs.
     ///
     /// Fetches what the lock names and the store lacks, compiles in the build root (no root rights, no network),
-    /// and writes OUT/NAME.eif, OUT/NAME.pcrs.json and OUT/NAME.kms-key-policy.json. With nothing changed it is done
-    /// in a moment.
+    /// and writes OUT/NAME.eif, .pcrs.json, .kms-key-policy.json, .cdx.json and .spdx.json (bills of materials) and
+    /// .provenance.json. With nothing changed it is done in a moment.
     Build(BuildArgs),
     /// Resolve the inputs of manifests from the signed Debian index and write their locks.
     Lock(LockArgs),
@@ -37,11 +37,20 @@ pub enum Command {
     Assemble(AssembleArgs),
     /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
     Describe(DescribeArgs),
+    /// Print what an image is made of (CycloneDX, SPDX) or what it was made from (in-toto, SLSA).
+    ///
+    /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
+    /// image and its inputs, so anybody can make them again and compare.
+    Sbom(SbomArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
     #[command(subcommand)]
     Attest(AttestCommand),
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
 }
 
 /// Where things are kept, and how much of the machine to use.
@@ -186,6 +195,37 @@ pub struct DescribeArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// A document about an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Paper {
+    /// The bill of materials as CycloneDX 1.6
+    Cyclonedx,
+    /// The bill of materials as SPDX 2.3
+    Spdx,
+    /// The provenance: an in-toto statement with SLSA's predicate
+    Provenance,
+}
+
+/// `sbom`
+#[derive(Clone, Debug, Args)]
+pub struct SbomArgs {
+    /// The image's manifest, for example rootfs/native/image.toml
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: PathBuf,
+    /// Which document
+    #[arg(long, value_enum, default_value = "cyclonedx")]
+    pub format: Paper,
+    /// Write here instead of printing
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take this file for a locked download instead of fetching it; its SHA-256 is checked all the same
+    #[arg(long = "download", value_name = "NAME=FILE", value_parser = named_file)]
+    pub downloads: Vec<(String, PathBuf)>,
+    /// Where things are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// `policy`

@@ -5,7 +5,9 @@ mod attest;
 mod build;
 mod describe;
 mod lock;
+mod manual;
 mod policy;
+mod sbom;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -59,9 +61,12 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, out),
+        Command::Sbom(args) => sbom::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),
+        Command::Completions(args) => manual::completions(*args, out),
+        Command::Man(args) => manual::man(args, out),
     }
 }
 

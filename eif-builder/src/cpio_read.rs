@@ -1,14 +1,15 @@
-//! Listing `newc` cpio archives that anyone may have written: every entry, with a hash of each file.
+//! Reading `newc` cpio archives that anyone may have written: every entry goes to a [`Visitor`], and one lists them.
 //!
-//! It streams, so memory grows with the number of entries only, and a [`Budget`] bounds that and the bytes read. It
-//! unpacks nothing. Rules as in the kernel's unpacker (`init/initramfs.c`), but what that skips silently is an error.
+//! It streams, so memory is the visitor's alone, and a [`Budget`] bounds entries and bytes. It writes no file. Rules as in
+//! the kernel's unpacker (`init/initramfs.c`), but what that skips silently is an error.
 //! Source: Linux `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
 use std::io::{self, BufRead};
 
-use serde::{Serialize, Serializer};
+mod entry;
 
-use crate::digest::{Hasher, Sha256};
+pub(crate) use entry::{Lister, printable};
+pub use entry::{Entry, EntryKind};
 
 /// Longest path or link target, `PATH_MAX` of the kernel.
 const MAX_NAME_BYTES: u32 = 4096;
@@ -90,38 +91,32 @@ pub enum CpioReadError {
         /// `unpacked bytes` or `entries`.
         what: &'static str,
     },
+    /// Whoever takes the entries cannot take this one.
+    #[error("the cpio entry at byte {at} ({path}) cannot be taken")]
+    Visitor {
+        /// Offset in the unpacked stream.
+        at: u64,
+        /// Its path, printable.
+        path: String,
+        /// The reason.
+        #[source]
+        source: io::Error,
+    },
 }
 
-/// What an entry makes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum EntryKind {
-    /// A regular file, or a further name of one (then it usually has no bytes of its own).
-    File {
-        /// Of its content.
-        sha256: Sha256,
-    },
+/// What the header of an entry makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// A regular file, or a further name of one.
+    File,
     /// A folder.
     Directory,
-    /// A symbolic link.
-    Symlink {
-        /// Where it leads.
-        target: String,
-    },
-    /// A character device.
-    CharDevice {
-        /// Device number.
-        major: u32,
-        /// Device number.
-        minor: u32,
-    },
-    /// A block device.
-    BlockDevice {
-        /// Device number.
-        major: u32,
-        /// Device number.
-        minor: u32,
-    },
+    /// A symbolic link with this target, not empty of meaning but unchecked.
+    Symlink(Vec<u8>),
+    /// A character device: major, minor.
+    CharDevice(u32, u32),
+    /// A block device: major, minor.
+    BlockDevice(u32, u32),
     /// A named pipe.
     Fifo,
     /// A socket.
@@ -130,16 +125,16 @@ pub enum EntryKind {
     Unknown,
 }
 
-/// An entry of an archive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// As in the archive; bytes that are not printable text appear as `\xNN`, a backslash as `\\`.
-    pub path: String,
+/// An entry without its content, as it stands in the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Offset of the entry in the unpacked stream.
+    pub at: u64,
+    /// Its path: no NUL, not empty, at most 4095 bytes; otherwise unchecked.
+    pub name: Vec<u8>,
     /// What it makes.
-    #[serde(flatten)]
-    pub kind: EntryKind,
+    pub kind: HeadKind,
     /// Permission bits, `<= 0o7777`.
-    #[serde(serialize_with = "octal")]
     pub mode: u16,
     /// User id.
     pub uid: u32,
@@ -151,11 +146,35 @@ pub struct Entry {
     pub mtime: u32,
     /// Number of names that it claims to have.
     pub nlink: u32,
+    /// Number that all names of one file share.
+    pub ino: u32,
+    /// File system that the number counts in: major, minor.
+    pub device: (u32, u32),
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn octal<S: Serializer>(mode: &u16, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{mode:04o}"))
+/// Takes the entries of archives as they come. An error ends the reading.
+pub trait Visitor {
+    /// An entry begins.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn begin(&mut self, head: &Head) -> io::Result<()>;
+
+    /// Some of the content of the regular file that began last. Its pieces make [`Head::size`] bytes together.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn content(&mut self, _piece: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The entry that began last is whole.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn end(&mut self, _head: &Head) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A stream of archives, read forward and counted.
@@ -164,62 +183,101 @@ pub(crate) struct Tape<'a, R> {
     source: R,
     at: u64,
     budget: &'a mut Budget,
+    /// Entries that were visited.
+    visited: usize,
 }
 
 impl<'a, R: BufRead> Tape<'a, R> {
     /// `at`: the offset of the source's first byte, which alignment is counted from.
     pub(crate) const fn new(source: R, at: u64, budget: &'a mut Budget) -> Self {
-        Self { source, at, budget }
+        Self {
+            source,
+            at,
+            budget,
+            visited: 0,
+        }
     }
 
     pub(crate) const fn at(&self) -> u64 {
         self.at
     }
 
-    /// Lists archive after archive, with any number of zero bytes between, into `entries`.
+    pub(crate) const fn visited(&self) -> usize {
+        self.visited
+    }
+
+    /// Shows archive after archive, with any number of zero bytes between, to `visitor`.
     ///
     /// Stops at the end (`false`) or at a byte that starts no archive (`true`).
-    pub(crate) fn archives(&mut self, entries: &mut Vec<Entry>) -> Result<bool, CpioReadError> {
+    pub(crate) fn archives(&mut self, visitor: &mut dyn Visitor) -> Result<bool, CpioReadError> {
         loop {
             match self.peek()? {
                 None => return Ok(false),
                 Some(0) => self.skip_zeros()?,
-                Some(b'0') => self.archive(entries)?,
+                Some(b'0') => self.archive(visitor)?,
                 Some(_) => return Ok(true),
             }
         }
     }
 
-    fn archive(&mut self, entries: &mut Vec<Entry>) -> Result<(), CpioReadError> {
+    fn archive(&mut self, visitor: &mut dyn Visitor) -> Result<(), CpioReadError> {
         if !self.at.is_multiple_of(4) {
             return Err(CpioReadError::Misaligned { at: self.at });
         }
-        while let Some(entry) = self.entry()? {
+        while let Some(head) = self.head()? {
             self.budget.entries = self
                 .budget
                 .entries
                 .checked_sub(1)
                 .ok_or(CpioReadError::OverBudget { what: "entries" })?;
-            entries.push(entry);
+            let refused = |source| CpioReadError::Visitor {
+                at: head.at,
+                path: printable(&head.name),
+                source,
+            };
+            visitor.begin(&head).map_err(refused)?;
+            match head.kind {
+                // Its content is the target, read already.
+                HeadKind::Symlink(_) => {}
+                HeadKind::File => self.content(&head, visitor)?,
+                _ => self.skip(head.size.into(), |_| {})?,
+            }
+            self.align()?;
+            visitor.end(&head).map_err(refused)?;
+            self.visited += 1;
         }
         Ok(())
     }
 
-    /// The next entry, or `None` at the trailer.
-    fn entry(&mut self) -> Result<Option<Entry>, CpioReadError> {
+    fn content(&mut self, head: &Head, visitor: &mut dyn Visitor) -> Result<(), CpioReadError> {
+        let mut outcome = Ok(());
+        self.skip(head.size.into(), |piece| {
+            if outcome.is_ok() {
+                outcome = visitor.content(piece);
+            }
+        })?;
+        outcome.map_err(|source| CpioReadError::Visitor {
+            at: head.at,
+            path: printable(&head.name),
+            source,
+        })
+    }
+
+    /// The next entry up to its content (a link's target belongs to the head), or `None` after the trailer.
+    fn head(&mut self) -> Result<Option<Head>, CpioReadError> {
         let at = self.at;
         let mut header = [0; HEADER_BYTES];
         self.fill(&mut header)?;
         let [
-            _,
+            ino,
             mode,
             uid,
             gid,
             nlink,
             mtime,
             size,
-            _,
-            _,
+            device_major,
+            device_minor,
             major,
             minor,
             name_size,
@@ -233,35 +291,22 @@ impl<'a, R: BufRead> Tape<'a, R> {
             return Ok(None);
         }
         let kind = match mode & 0o170_000 {
-            0o100_000 => {
-                let mut hasher = Hasher::new();
-                self.skip(size.into(), |piece| hasher.update(piece))?;
-                EntryKind::File {
-                    sha256: hasher.finish(),
-                }
-            }
+            0o100_000 => HeadKind::File,
             0o120_000 => {
                 let mut target = text_buffer(at, size)?;
                 self.fill(&mut target)?;
-                EntryKind::Symlink {
-                    target: printable(&target),
-                }
+                HeadKind::Symlink(target)
             }
-            other => {
-                self.skip(size.into(), |_| {})?;
-                match other {
-                    0o040_000 => EntryKind::Directory,
-                    0o020_000 => EntryKind::CharDevice { major, minor },
-                    0o060_000 => EntryKind::BlockDevice { major, minor },
-                    0o010_000 => EntryKind::Fifo,
-                    0o140_000 => EntryKind::Socket,
-                    _ => EntryKind::Unknown,
-                }
-            }
+            0o040_000 => HeadKind::Directory,
+            0o020_000 => HeadKind::CharDevice(major, minor),
+            0o060_000 => HeadKind::BlockDevice(major, minor),
+            0o010_000 => HeadKind::Fifo,
+            0o140_000 => HeadKind::Socket,
+            _ => HeadKind::Unknown,
         };
-        self.align()?;
-        Ok(Some(Entry {
-            path: printable(&name),
+        Ok(Some(Head {
+            at,
+            name,
             kind,
             mode: u16::try_from(mode & 0o7777).unwrap_or_default(),
             uid,
@@ -269,6 +314,8 @@ impl<'a, R: BufRead> Tape<'a, R> {
             size,
             mtime,
             nlink,
+            ino,
+            device: (device_major, device_minor),
         }))
     }
 
@@ -370,29 +417,6 @@ fn text_buffer(at: u64, size: u32) -> Result<Vec<u8>, CpioReadError> {
         return Err(CpioReadError::Name { at, reason });
     }
     Ok(vec![0; usize::try_from(size).unwrap_or_default()])
-}
-
-/// Text that can be shown on a terminal and read back without doubt.
-pub(crate) fn printable(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\\' => text.push_str("\\\\"),
-                _ if character.is_control() => {
-                    let mut buffer = [0; 4];
-                    text.extend(escaped(character.encode_utf8(&mut buffer).as_bytes()));
-                }
-                _ => text.push(character),
-            }
-        }
-        text.extend(escaped(chunk.invalid()));
-    }
-    text
-}
-
-fn escaped(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
-    bytes.iter().map(|byte| format!("\\x{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Listing a ramdisk: cpio archives one after another, each plain or in a compressed segment.
+//! Reading a ramdisk: cpio archives one after another, each plain or in a compressed segment.
 //!
 //! As in the kernel, a compressed segment holds archives and nothing else, so compressed data inside compressed data is
 //! a problem to report, not something to look into. Whatever goes wrong, what was listed before it is kept.
@@ -11,7 +11,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 use serde::Serialize;
 
-use crate::cpio_read::{Budget, CpioReadError, Entry, Tape};
+use crate::cpio_read::{Budget, CpioReadError, Entry, Lister, Tape, Visitor};
 
 /// Most memory that a segment may ask for. `xz -9` asks for 65 MiB.
 const XZ_MEMORY_BYTES: u64 = 128 << 20;
@@ -144,29 +144,69 @@ pub struct Listing {
     pub problem: Option<RamdiskError>,
 }
 
+/// A run of archives, without its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Offset in the ramdisk.
+    pub offset: u64,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// Bytes after unpacking, as far as it was read.
+    pub unpacked: u64,
+    /// How many entries were shown to the visitor.
+    pub entries: usize,
+}
+
+/// How a ramdisk was read.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// As far as they could be read.
+    pub runs: Vec<Run>,
+    /// Why it ends early.
+    pub problem: Option<RamdiskError>,
+}
+
 /// Lists a ramdisk. What it takes of `budget` stays taken, so one budget can bound a whole image.
 pub fn list(source: &mut dyn Read, budget: &mut Budget) -> Listing {
-    let mut listing = Listing::default();
+    let mut lister = Lister::default();
+    let walk = walk(source, budget, &mut lister);
+    let mut entries = lister.entries.into_iter();
+    let segments = walk.runs.into_iter().map(|run| Segment {
+        offset: run.offset,
+        compression: run.compression,
+        unpacked: run.unpacked,
+        entries: entries.by_ref().take(run.entries).collect(),
+    });
+    Listing {
+        segments: segments.collect(),
+        problem: walk.problem,
+    }
+}
+
+/// Shows every entry of a ramdisk to `visitor`. What it takes of `budget` stays taken.
+pub fn walk(source: &mut dyn Read, budget: &mut Budget, visitor: &mut dyn Visitor) -> Walk {
+    let mut walk = Walk::default();
     let mut source = Counted {
         source: BufReader::with_capacity(64 * 1024, source),
         at: 0,
         ahead: Vec::new(),
     };
-    while listing.problem.is_none() {
-        match segment(&mut source, budget, &mut listing.segments) {
+    while walk.problem.is_none() {
+        match segment(&mut source, budget, visitor, &mut walk.runs) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(problem) => listing.problem = Some(problem),
+            Err(problem) => walk.problem = Some(problem),
         }
     }
-    listing
+    walk
 }
 
-/// Lists the next segment; `false` at the end of the ramdisk.
+/// Reads the next segment; `false` at the end of the ramdisk.
 fn segment(
     source: &mut Counted<impl BufRead>,
     budget: &mut Budget,
-    segments: &mut Vec<Segment>,
+    visitor: &mut dyn Visitor,
+    runs: &mut Vec<Run>,
 ) -> Result<bool, RamdiskError> {
     let at = source.at;
     let first = source
@@ -191,35 +231,35 @@ fn segment(
         compression,
         source: CpioReadError::Read { at: 0, source },
     };
-    let mut segment = Segment {
+    let mut run = Run {
         offset: at,
         compression,
         unpacked: 0,
-        entries: Vec::new(),
+        entries: 0,
     };
     let outcome = match compression {
-        Compression::None => archives(&mut *source, at, budget, &mut segment),
-        Compression::Gzip => unpacked(GzDecoder::new(source), budget, &mut segment),
+        Compression::None => archives(&mut *source, at, budget, visitor, &mut run),
+        Compression::Gzip => unpacked(GzDecoder::new(source), budget, visitor, &mut run),
         Compression::Xz => {
             let stream =
                 Stream::new_stream_decoder(XZ_MEMORY_BYTES, 0).map_err(|error| unreadable(error.into()))?;
-            unpacked(XzDecoder::new_stream(source, stream), budget, &mut segment)
+            unpacked(XzDecoder::new_stream(source, stream), budget, visitor, &mut run)
         }
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(source)
                 .map_err(unreadable)?
                 .single_frame();
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(unreadable)?;
-            unpacked(decoder, budget, &mut segment)
+            unpacked(decoder, budget, visitor, &mut run)
         }
         Compression::Bzip2 | Compression::Lzma | Compression::Lzo | Compression::Lz4 => {
             return Err(RamdiskError::NotListed { at, compression });
         }
     };
-    let inside = segment.unpacked;
+    let inside = run.unpacked;
     // Zeros between segments are not worth a line.
-    if compression != Compression::None || !segment.entries.is_empty() || outcome.is_err() {
-        segments.push(segment);
+    if compression != Compression::None || run.entries > 0 || outcome.is_err() {
+        runs.push(run);
     }
     match outcome {
         Ok(more) if more && compression != Compression::None => Err(RamdiskError::Junk {
@@ -236,19 +276,32 @@ fn segment(
     }
 }
 
-fn unpacked(decoder: impl Read, budget: &mut Budget, segment: &mut Segment) -> Result<bool, CpioReadError> {
-    archives(BufReader::with_capacity(64 * 1024, decoder), 0, budget, segment)
+fn unpacked(
+    decoder: impl Read,
+    budget: &mut Budget,
+    visitor: &mut dyn Visitor,
+    run: &mut Run,
+) -> Result<bool, CpioReadError> {
+    archives(
+        BufReader::with_capacity(64 * 1024, decoder),
+        0,
+        budget,
+        visitor,
+        run,
+    )
 }
 
 fn archives(
     source: impl BufRead,
     at: u64,
     budget: &mut Budget,
-    segment: &mut Segment,
+    visitor: &mut dyn Visitor,
+    run: &mut Run,
 ) -> Result<bool, CpioReadError> {
     let mut tape = Tape::new(source, at, budget);
-    let outcome = tape.archives(&mut segment.entries);
-    segment.unpacked = tape.at() - at;
+    let outcome = tape.archives(visitor);
+    run.unpacked = tape.at() - at;
+    run.entries = tape.visited();
     outcome
 }
 

@@ -26,6 +26,7 @@
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
+//! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
@@ -57,11 +58,13 @@ pub mod nar;
 pub mod part;
 pub mod pipeline;
 pub mod policy;
+pub mod provenance;
 pub mod ramdisk;
 pub mod recipes;
 pub mod request;
 pub mod root;
 pub mod rootfs;
+pub mod sbom;
 pub mod store;
 pub mod suite;
 pub mod tree;

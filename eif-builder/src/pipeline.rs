@@ -1,7 +1,7 @@
 //! The order of the stages, from a manifest and its lock to files in the output folder. Nothing else knows it.
 //!
 //! ```text
-//! manifest + lock -> build root -> kernel, programs -> packages -> image part -> OUT/NAME.eif, .pcrs.json, …
+//! manifest + lock -> build root -> kernel, programs -> packages -> image part -> papers -> OUT/NAME.eif, .pcrs.json, …
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,9 +17,12 @@ use crate::fetch::Fetcher;
 use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
-use crate::part::{PartError, Root, Workshop};
+use crate::part::{BuiltPart, PartError, Root, Workshop};
 use crate::recipes::{RecipeError, Recipes};
 use crate::root::{self, RootError, Rules};
+use crate::sbom::evidence::{
+    CYCLONEDX_FILE, EvidenceError, KERNEL_CONFIG_FILE, PROVENANCE_FILE, Paperwork, SPDX_FILE,
+};
 use crate::store::StoreError;
 use crate::upstream::{self, UpstreamError};
 
@@ -74,6 +77,9 @@ pub enum PipelineError {
     /// The image could not be put together.
     #[error("cannot put the image together")]
     Image(#[from] ImageError),
+    /// The bills of materials and the provenance could not be made.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +113,23 @@ pub struct Output {
     pub policy: PathBuf,
     /// What each part weighs.
     pub weights: PathBuf,
+    /// Its bill of materials, as `CycloneDX`.
+    pub cyclonedx: PathBuf,
+    /// The same as SPDX.
+    pub spdx: PathBuf,
+    /// What it was made from.
+    pub provenance: PathBuf,
+}
+
+/// An image as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The manifest's name for it.
+    pub name: String,
+    /// The folder with the image and its measurements.
+    pub image: PathBuf,
+    /// The folder with its bills of materials and its provenance.
+    pub papers: PathBuf,
 }
 
 /// Builds images.
@@ -155,6 +178,15 @@ impl Pipeline<'_> {
         own: Option<&OwnKernel>,
         out: &Path,
     ) -> Result<Output, PipelineError> {
+        let made = self.make(manifest, own)?;
+        publish(&made.image, &made.papers, &made.name, out)
+    }
+
+    /// Builds the image of a manifest and its papers in the store.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub fn make(&self, manifest: &Path, own: Option<&OwnKernel>) -> Result<Made, PipelineError> {
         let manifest = Manifest::load(manifest)?;
         let locked = lock_cmd::check(&manifest.path)?;
         let recipes_dir = self.top.join(RECIPES);
@@ -166,8 +198,16 @@ impl Pipeline<'_> {
         key.field(file_digest(&manifest.path)?.as_bytes());
         hash_manifest_files(&manifest, &mut key)?;
 
-        let (kernel, kernel_version, nsm_module) = kernel(&recipes, &build_root, own, &mut key)?;
-        let (init, programs) = self.programs(&manifest, &build_root, &mut key)?;
+        let (kernel_part, kernel) = kernel(&recipes, &build_root, own, &mut key)?;
+        let workspace = Workspace::open(self.top)?;
+        let shop = CrateShop {
+            workshop: self.workshop,
+            root: &build_root,
+            cargo: self.cargo,
+            workspace_dir: self.top,
+            workspace: &workspace,
+        };
+        let (init, programs) = programs(&shop, &manifest, &mut key)?;
         let packages = if locked.packages().is_empty() {
             None
         } else {
@@ -184,49 +224,54 @@ impl Pipeline<'_> {
         }
         let ingredients = Ingredients {
             manifest: &manifest,
-            kernel,
-            kernel_version,
-            nsm_module,
+            kernel: kernel.path,
+            kernel_version: kernel.version,
+            nsm_module: kernel.nsm_module,
             init,
             programs,
             packages,
             tarballs,
         };
-        let part = self.workshop.store.part_or_build(key.finish(), |dir| {
+        let key = key.finish();
+        let part = self.workshop.store.part_or_build(key, |dir| {
             image::make(&ingredients, dir)?;
             Ok::<_, PipelineError>(())
         })?;
-        publish(&part, &manifest.name, out)
+        let papers = Paperwork {
+            shop,
+            fetcher: self.fetcher,
+            recipes: &recipes_dir,
+            ingredients: &ingredients,
+            locked: &locked,
+            kernel: kernel_part.as_ref(),
+            image: (key, &part),
+        };
+        Ok(Made {
+            papers: papers.provide()?,
+            image: part,
+            name: manifest.name,
+        })
     }
+}
 
-    fn programs(
-        &self,
-        manifest: &Manifest,
-        build_root: &Root,
-        key: &mut Hasher,
-    ) -> Result<(PathBuf, BTreeMap<ProgramName, PathBuf>), PipelineError> {
-        let workspace = Workspace::open(self.top)?;
-        let shop = CrateShop {
-            workshop: self.workshop,
-            root: build_root,
-            cargo: self.cargo,
-            workspace_dir: self.top,
-            workspace: &workspace,
-        };
-        let mut build = |package: &str, bin: &str| -> Result<PathBuf, PipelineError> {
-            let file = shop.program(package, bin)?;
-            for field in [package.as_bytes(), bin.as_bytes(), file.sha256.as_bytes()] {
-                key.field(field);
-            }
-            Ok(file.path)
-        };
-        let init = build(&manifest.init_package, &manifest.init_package)?;
-        let mut programs = BTreeMap::new();
-        for Program { name, .. } in &manifest.programs {
-            programs.insert(name.clone(), build(&name.package, &name.bin)?);
+fn programs(
+    shop: &CrateShop<'_>,
+    manifest: &Manifest,
+    key: &mut Hasher,
+) -> Result<(PathBuf, BTreeMap<ProgramName, PathBuf>), PipelineError> {
+    let mut build = |package: &str, bin: &str| -> Result<PathBuf, PipelineError> {
+        let file = shop.program(package, bin)?;
+        for field in [package.as_bytes(), bin.as_bytes(), file.sha256.as_bytes()] {
+            key.field(field);
         }
-        Ok((init, programs))
+        Ok(file.path)
+    };
+    let init = build(&manifest.init_package, &manifest.init_package)?;
+    let mut programs = BTreeMap::new();
+    for Program { name, .. } in &manifest.programs {
+        programs.insert(name.clone(), build(&name.package, &name.bin)?);
     }
+    Ok((init, programs))
 }
 
 /// Files that the manifest names, and what it compiled into PID 1's table.
@@ -253,30 +298,43 @@ fn hash_manifest_files(manifest: &Manifest, key: &mut Hasher) -> Result<(), Pipe
     Ok(())
 }
 
+/// The kernel's files, and its part unless it is the operator's own.
+struct KernelFiles {
+    path: PathBuf,
+    version: String,
+    nsm_module: Option<PathBuf>,
+}
+
 fn kernel(
     recipes: &Recipes<'_>,
     build_root: &Root,
     own: Option<&OwnKernel>,
     key: &mut Hasher,
-) -> Result<(PathBuf, String, Option<PathBuf>), PipelineError> {
+) -> Result<(Option<BuiltPart>, KernelFiles), PipelineError> {
     if let Some(own) = own {
         key.field(b"own kernel");
         key.field(file_digest(&own.kernel)?.as_bytes());
         if let Some(module) = &own.nsm_module {
             key.field(file_digest(module)?.as_bytes());
         }
-        return Ok((
-            own.kernel.clone(),
-            "the operator's own".to_owned(),
-            own.nsm_module.clone(),
-        ));
+        let files = KernelFiles {
+            path: own.kernel.clone(),
+            version: "the operator's own".to_owned(),
+            nsm_module: own.nsm_module.clone(),
+        };
+        return Ok((None, files));
     }
     let built = recipes.kernel(build_root)?;
     let kernel = built.file("bzImage")?;
     key.field(kernel.sha256.as_bytes());
     let version = built.file("version")?.path;
     let version = fs::read_to_string(&version).map_err(io_error("read", &version))?;
-    Ok((kernel.path, version.trim().to_owned(), None))
+    let files = KernelFiles {
+        path: kernel.path,
+        version: version.trim().to_owned(),
+        nsm_module: None,
+    };
+    Ok((Some(built), files))
 }
 
 fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
@@ -284,12 +342,12 @@ fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
     Ok(Sha256::of_reader(&mut file).map_err(io_error("read", path))?.0)
 }
 
-/// Copies the image part into the output folder, each file whole or not at all. The EIF comes last but one: a
+/// Copies the image and its papers into the output folder, each file whole or not at all. The EIF comes last but one: a
 /// measurement never describes an image that is not there.
-fn publish(part: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
+fn publish(part: &Path, papers: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
     fs::create_dir_all(out).map_err(io_error("create", out))?;
-    let copy = |file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
-        let (from, to) = (part.join(file), out.join(format!("{name}.{suffix}")));
+    let copy_from = |dir: &Path, file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
+        let (from, to) = (dir.join(file), out.join(format!("{name}.{suffix}")));
         let partial = out.join(format!(".{name}.{suffix}.{}", std::process::id()));
         let done = fs::copy(&from, &partial).and_then(|_| fs::rename(&partial, &to));
         if done.is_err() {
@@ -298,7 +356,13 @@ fn publish(part: &Path, name: &str, out: &Path) -> Result<Output, PipelineError>
         done.map_err(io_error("write", &to))?;
         Ok(to)
     };
+    let copy = |file: &str, suffix: &str| copy_from(part, file, suffix);
+    let paper = |file: &str| copy_from(papers, file, file);
+    paper(KERNEL_CONFIG_FILE)?;
     Ok(Output {
+        cyclonedx: paper(CYCLONEDX_FILE)?,
+        spdx: paper(SPDX_FILE)?,
+        provenance: paper(PROVENANCE_FILE)?,
         policy: copy(POLICY_FILE, "kms-key-policy.json")?,
         weights: copy(WEIGHTS_FILE, "weights.json")?,
         eif: copy(EIF_FILE, "eif")?,
@@ -332,17 +396,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (part, out) = (dir.path().join("part"), dir.path().join("out"));
         fs::create_dir(&part).unwrap();
-        for file in [EIF_FILE, PCRS_FILE, POLICY_FILE] {
+        let papers = [CYCLONEDX_FILE, SPDX_FILE, PROVENANCE_FILE, KERNEL_CONFIG_FILE];
+        for file in [EIF_FILE, PCRS_FILE, POLICY_FILE].into_iter().chain(papers) {
             fs::write(part.join(file), file).unwrap();
         }
-        let error = publish(&part, "n", &out).unwrap_err();
+        let error = publish(&part, &part, "n", &out).unwrap_err();
         assert!(error.to_string().ends_with("n.weights.json"), "{error}");
         fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
-        let output = publish(&part, "n", &out).unwrap();
+        let output = publish(&part, &part, "n", &out).unwrap();
         assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
         assert_eq!(output.pcrs, out.join("n.pcrs.json"));
         #[expect(clippy::disallowed_methods, reason = "only counted")]
         let count = fs::read_dir(&out).unwrap().count();
-        assert_eq!(count, 4, "no partial file is left");
+        assert_eq!(count, 8, "no partial file is left");
     }
 }

@@ -21,7 +21,10 @@ pub enum PemError {
 }
 
 /// The DER bytes of the first certificate in `pem`. Text before it is passed over, as OpenSSL does.
-pub(crate) fn certificate_der(pem: &[u8]) -> Result<Vec<u8>, PemError> {
+///
+/// # Errors
+/// [`PemError`], the first rule that is broken.
+pub fn certificate_der(pem: &[u8]) -> Result<Vec<u8>, PemError> {
     let text = str::from_utf8(pem).map_err(|_| PemError::NoCertificate)?;
     let (_, rest) = text.split_once(BEGIN).ok_or(PemError::NoCertificate)?;
     let (body, _) = rest.split_once(END).ok_or(PemError::NoCertificate)?;

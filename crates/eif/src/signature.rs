@@ -13,10 +13,11 @@ pub const MAX_SIGNATURE_BYTES: u64 = 32_768;
 const CERTIFICATE_KEY: &[u8] = b"signing_certificate";
 const SIGNATURE_KEY: &[u8] = b"signature";
 /// CBOR major types (RFC 8949, section 3.1).
-const UNSIGNED: u8 = 0;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
+pub(crate) const UNSIGNED: u8 = 0;
+pub(crate) const BYTES: u8 = 2;
+pub(crate) const TEXT: u8 = 3;
+pub(crate) const ARRAY: u8 = 4;
+pub(crate) const MAP: u8 = 5;
 
 /// Why bytes are not a signature section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -201,7 +202,7 @@ fn signature(reader: &mut Reader<'_>, index: usize) -> Result<PcrSignature, Sign
 }
 
 /// A list of integers below 256. It grows with what is there, never with what a length claims.
-fn byte_list(reader: &mut Reader<'_>) -> Result<Vec<u8>, SignatureError> {
+pub(crate) fn byte_list(reader: &mut Reader<'_>) -> Result<Vec<u8>, SignatureError> {
     let count = head(reader, ARRAY, "a list of bytes")?;
     let mut bytes = Vec::new();
     for _ in 0..count {
@@ -213,7 +214,7 @@ fn byte_list(reader: &mut Reader<'_>) -> Result<Vec<u8>, SignatureError> {
 }
 
 /// The argument of an item of type `major`.
-fn head(reader: &mut Reader<'_>, major: u8, expected: &'static str) -> Result<u64, SignatureError> {
+pub(crate) fn head(reader: &mut Reader<'_>, major: u8, expected: &'static str) -> Result<u64, SignatureError> {
     use SignatureError::Truncated;
     let at = reader.at();
     let first = reader.u8().map_err(Truncated)?;
@@ -234,13 +235,13 @@ fn head(reader: &mut Reader<'_>, major: u8, expected: &'static str) -> Result<u6
     Ok(argument)
 }
 
-fn take<'a>(reader: &mut Reader<'a>, length: u64) -> Result<&'a [u8], SignatureError> {
+pub(crate) fn take<'a>(reader: &mut Reader<'a>, length: u64) -> Result<&'a [u8], SignatureError> {
     let wanted = usize::try_from(length).unwrap_or(usize::MAX);
     reader.bytes(wanted).map_err(SignatureError::Truncated)
 }
 
 /// The shortest head of type `major` with this argument.
-fn put_head(out: &mut Vec<u8>, major: u8, argument: usize) {
+pub(crate) fn put_head(out: &mut Vec<u8>, major: u8, argument: usize) {
     let mut first = |low: u8| out.push(major << 5 | low);
     if let Ok(byte) = u8::try_from(argument) {
         if byte < 24 {

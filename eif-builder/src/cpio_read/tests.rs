@@ -6,12 +6,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::digest::Sha256;
 
 fn list(bytes: &[u8]) -> Result<Vec<Entry>, CpioReadError> {
     let mut budget = Budget::default();
-    let mut entries = Vec::new();
-    Tape::new(bytes, 0, &mut budget).archives(&mut entries)?;
-    Ok(entries)
+    let mut lister = Lister::default();
+    Tape::new(bytes, 0, &mut budget).archives(&mut lister)?;
+    Ok(lister.entries)
 }
 
 /// An entry with type and permissions `mode`, not padded at its end when `data` is.
@@ -149,7 +150,7 @@ fn archives_follow_each_other() {
     let mut budget = Budget::default();
     let junk = [&one[..], b"junk"].concat();
     let mut tape = Tape::new(&junk[..], 0, &mut budget);
-    assert!(tape.archives(&mut Vec::new()).unwrap());
+    assert!(tape.archives(&mut Lister::default()).unwrap());
     assert_eq!(tape.at(), one.len() as u64);
 }
 
@@ -247,7 +248,7 @@ fn the_budget_is_kept() {
     let good = archive(&[entry("a", 0o100_644, &[1; 1000]), entry("b", 0o100_644, b"")]);
     let run = |bytes, entries| {
         let mut budget = Budget { bytes, entries };
-        let outcome = Tape::new(&good[..], 0, &mut budget).archives(&mut Vec::new());
+        let outcome = Tape::new(&good[..], 0, &mut budget).archives(&mut Lister::default());
         outcome.map(|_| budget)
     };
     let exact = run(good.len() as u64, 2).unwrap();

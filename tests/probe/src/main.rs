@@ -15,6 +15,7 @@
 //! open PATH      opens a file for reading and writing
 //! write PATH     makes a file of what follows the line
 //! kmstool ARGS   runs the KMS tool with these arguments, separated by tabs, and what follows the line as its input
+//! kill NAME      kills the processes of its own user that run this program, and says how many
 //! exit N         ends with that status
 //! ```
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::Uid;
 use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
@@ -108,6 +110,31 @@ fn act(word: &str, rest: &str, input: &mut impl io::Read) -> io::Result<Vec<u8>>
             Ok(Vec::new())
         }
         "kmstool" => kmstool::run(rest, input),
+        "kill" => kill(rest).map(|count| count.to_string().into_bytes()),
         _ => Err(io::Error::from_raw_os_error(22)),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the order of processes does not matter")]
+/// Kills with SIGKILL. `/proc` shows the processes of the own user only.
+fn kill(program: &str) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        // A process that ended meanwhile has no name.
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if name.trim_end() == program {
+            kill_process(pid, Signal::KILL)?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
