@@ -118,6 +118,8 @@ pub enum RecipeName {
     Kernel,
     /// QEMU with the Nitro Enclave machine, for the simulator
     Emulator,
+    /// The stand-in for Web3Signer in the tests: web3signer-standin.tar.gz
+    Standin,
 }
 
 /// `recipe`

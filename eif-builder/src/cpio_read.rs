@@ -8,8 +8,8 @@ use std::io::{self, BufRead};
 
 mod entry;
 
-pub(crate) use entry::{Lister, printable};
 pub use entry::{Entry, EntryKind};
+pub(crate) use entry::{Lister, printable};
 
 /// Longest path or link target, `PATH_MAX` of the kernel.
 const MAX_NAME_BYTES: u32 = 4096;

@@ -55,7 +55,11 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         "{}: a key policy to fill in, or use `eif-builder policy`",
         output.policy.display()
     )?;
-    writeln!(out, "{}: what is in it (also .spdx.json)", output.cyclonedx.display())?;
+    writeln!(
+        out,
+        "{}: what is in it (also .spdx.json)",
+        output.cyclonedx.display()
+    )?;
     writeln!(out, "{}: what it was made from", output.provenance.display())?;
     Ok(Outcome::Done)
 }
@@ -87,6 +91,7 @@ pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> any
             }
             RecipeName::Kernel => recipes.kernel(&recipes.build_root()?)?,
             RecipeName::Emulator => recipes.emulator()?,
+            RecipeName::Standin => recipes.standin(pipeline.top, &recipes.build_root()?)?,
         };
         Ok((built.dir, built.key))
     })?;

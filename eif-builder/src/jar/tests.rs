@@ -1,3 +1,5 @@
+//! Tests of jars: order, names, damage.
+
 use std::io::Write as _;
 
 use zip::CompressionMethod;

@@ -115,6 +115,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Inventory, GatherError> {
         manifest,
         &sources.ingredients.programs,
         sources.ingredients.packages.as_deref(),
+        &sources.ingredients.tarballs,
     )?;
     let mut all = All::default();
     kernel(sources, &mut all)?;
@@ -157,7 +158,10 @@ impl All {
 
 /// The words of two comma-separated lists.
 fn union(one: &str, two: &str) -> String {
-    let words = one.split(',').chain(two.split(',')).filter(|word| !word.is_empty());
+    let words = one
+        .split(',')
+        .chain(two.split(','))
+        .filter(|word| !word.is_empty());
     let words: BTreeSet<&str> = words.collect();
     words.into_iter().collect::<Vec<_>>().join(",")
 }
@@ -201,20 +205,34 @@ fn kernel(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
         section,
         path: String::new(),
     };
-    let mut component = Component::new(Kind::Kernel, "linux".to_owned(), ingredients.kernel_version.clone());
+    let mut component = Component::new(
+        Kind::Kernel,
+        "linux".to_owned(),
+        ingredients.kernel_version.clone(),
+    );
     component.sha256 = Some(sha256.to_string());
     component.places.insert(place(Section::Kernel));
     match &sources.kernel {
-        KernelSource::Debian { package, root, config } => {
+        KernelSource::Debian {
+            package,
+            root,
+            config,
+        } => {
             component.purl = Some(deb_purl(package, sources.suite));
             component.licence = package_licence(root, &package.name)?;
-            component.facts.insert("source-package", format!("{} {}", package.name, package.version));
-            component.facts.insert("source-sha256", package.sha256.to_string());
+            component
+                .facts
+                .insert("source-package", format!("{} {}", package.name, package.version));
+            component
+                .facts
+                .insert("source-sha256", package.sha256.to_string());
             component.facts.insert("config-sha256", config.to_string());
         }
         KernelSource::Own => {
             component.purl = None;
-            component.facts.insert("origin", "the operator's own file".to_owned());
+            component
+                .facts
+                .insert("origin", "the operator's own file".to_owned());
         }
     }
     all.add(component);
@@ -228,7 +246,9 @@ fn kernel(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
         let mut component = Component::new(Kind::File, "nsm.ko".to_owned(), String::new());
         component.sha256 = Some(sha256_text(module)?);
         component.places.insert(Place::boot("/nsm.ko"));
-        component.facts.insert("origin", "the operator's own file".to_owned());
+        component
+            .facts
+            .insert("origin", "the operator's own file".to_owned());
         all.add(component);
     }
     Ok(())
@@ -236,7 +256,12 @@ fn kernel(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
 
 /// Our programs, and what is compiled and linked into them.
 fn programs(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
-    let Ingredients { manifest, init, programs, .. } = sources.ingredients;
+    let Ingredients {
+        manifest,
+        init,
+        programs,
+        ..
+    } = sources.ingredients;
     let name = ProgramName {
         package: manifest.init_package.clone(),
         bin: manifest.init_package.clone(),
@@ -258,7 +283,11 @@ fn program(
     place: Place,
     all: &mut All,
 ) -> Result<(), GatherError> {
-    let used = sources.closures.get(&name.package).map(Vec::as_slice).unwrap_or_default();
+    let used = sources
+        .closures
+        .get(&name.package)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let own = used.iter().find(|used| used.member && used.name == name.package);
     let version = own.map(|used| used.version.clone()).unwrap_or_default();
     let mut component = Component::new(Kind::Program, name.bin.clone(), version);
@@ -304,7 +333,10 @@ fn compiled(lock: &CargoLock, used: &Used, place: &Place) -> Result<Component, G
     }
     component.purl = Some(purl::cargo(&used.name, &used.version));
     let same = |name: &str, version: &str| name == used.name && version == used.version;
-    let locked = lock.packages().iter().find(|locked| same(&locked.name, &locked.version));
+    let locked = lock
+        .packages()
+        .iter()
+        .find(|locked| same(&locked.name, &locked.version));
     let checksum = locked.and_then(|locked| locked.checksum.clone());
     component.sha256 = Some(checksum.ok_or_else(|| GatherError::NoChecksum {
         name: used.name.clone(),
@@ -324,7 +356,9 @@ fn deb(kind: Kind, package: &LockedPackage, suite: &str, root: &Path) -> Result<
     component.licence = package_licence(root, &package.name)?;
     component.sha256 = Some(package.sha256.to_string());
     component.archive = true;
-    component.facts.insert("architecture", package.architecture.clone());
+    component
+        .facts
+        .insert("architecture", package.architecture.clone());
     Ok(component)
 }
 
@@ -347,7 +381,11 @@ fn package_licence(root: &Path, name: &str) -> Result<Licence, GatherError> {
 fn files(sources: &Sources<'_>, root: &Tree, all: &mut All) -> Result<(), GatherError> {
     let manifest = sources.ingredients.manifest;
     let packaged = sources.ingredients.packages.as_deref();
-    let programs: BTreeSet<&str> = manifest.programs.iter().map(|program| program.path.as_str()).collect();
+    let programs: BTreeSet<&str> = manifest
+        .programs
+        .iter()
+        .map(|program| program.path.as_str())
+        .collect();
     let mut from_packages: BTreeMap<usize, BTreeSet<Place>> = BTreeMap::new();
     for (path, node, origin) in root.iter() {
         let NodeKind::File(content) = &node.kind else {
@@ -418,7 +456,9 @@ fn java(file: &Path, path: &str, place: &Place, sha256: &str, all: &mut All) -> 
     let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".jar");
     let own = match facts.coordinates.as_slice() {
         [only] => Some(only),
-        many => many.iter().find(|c| stem == format!("{}-{}", c.artifact, c.version)),
+        many => many
+            .iter()
+            .find(|c| stem == format!("{}-{}", c.artifact, c.version)),
     };
     let manifest = |key: &str| facts.manifest.get(key).cloned();
     let mut component = match own {
@@ -431,7 +471,10 @@ fn java(file: &Path, path: &str, place: &Place, sha256: &str, all: &mut All) -> 
         None => {
             let version = manifest("Implementation-Version").or_else(|| manifest("Bundle-Version"));
             let version = version.unwrap_or_default();
-            let name = stem.strip_suffix(&format!("-{version}")).unwrap_or(stem).to_owned();
+            let name = stem
+                .strip_suffix(&format!("-{version}"))
+                .unwrap_or(stem)
+                .to_owned();
             let mut component = Component::new(Kind::Jar, name, version);
             component.purl = Some(purl::generic(&component.name, &component.version));
             component
@@ -440,7 +483,9 @@ fn java(file: &Path, path: &str, place: &Place, sha256: &str, all: &mut All) -> 
     component.sha256 = Some(sha256.to_owned());
     component.places.insert(place.clone());
     if unreadable {
-        component.facts.insert("problem", "not a readable archive".to_owned());
+        component
+            .facts
+            .insert("problem", "not a readable archive".to_owned());
     }
     // What a manifest calls a licence is an address as often as a name, so it is shown and not believed.
     if let Some(licence) = manifest("Bundle-License") {
