@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its
-/// manifest, an image that is damaged, a document that does not verify).
+/// manifest, an image that is damaged, a document that does not verify); 4 a locked input could not be fetched and was
+/// not given (the text names the file, its size and its SHA-256).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "eif-builder", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {

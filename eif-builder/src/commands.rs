@@ -15,6 +15,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::{AttestCommand, Command, StoreArgs};
+use crate::fetch::FetchError;
 use crate::fetch::progress::{Bar, Lines, Progress};
 use crate::host::Host;
 use crate::store::Store;
@@ -31,12 +32,28 @@ pub enum Outcome {
     Usage = 2,
     /// A check failed.
     Refused = 3,
+    /// A locked input could not be had.
+    Absent = 4,
+}
+
+impl Outcome {
+    /// The exit code of an error: [`Outcome::Absent`] when an input could not be fetched and nobody gave it, else [`Outcome::Failed`].
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        let absent = error.chain().any(|cause| {
+            matches!(
+                cause.downcast_ref(),
+                Some(FetchError::Failed(_) | FetchError::Offline(_))
+            )
+        });
+        if absent { Self::Absent } else { Self::Failed }
+    }
 }
 
 /// Runs a command; what it has to say goes to `out`.
 ///
 /// # Errors
-/// Whatever failed, with the step it failed in; the exit code is then [`Outcome::Failed`].
+/// Whatever failed, with the step it failed in; the exit code is then [`Outcome::of`] it.
 pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match command {
         Command::Build(args) => build::build(args, host, out),

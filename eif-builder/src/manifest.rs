@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 
+use crate::nar::NarHash;
 use crate::ramdisk::ZSTD_LEVELS;
-use crate::request::Request;
+use crate::request::{DownloadRequest, Request};
 use crate::tree::{BadPath, Node, TreePath};
 use accounts::Accounts;
-use raw::{RawFile, RawManifest};
+use raw::{RawFile, RawManifest, RawMember, RawTarball};
 
 /// The schema version that this builder reads.
 pub const SCHEMA: u32 = 1;
@@ -138,10 +139,42 @@ pub struct Manifest {
     pub nodes: Vec<(TreePath, DeclaredNode)>,
     /// Files joined from packaged files.
     pub concatenations: Vec<(TreePath, Vec<Pattern>)>,
+    /// Releases of other projects.
+    pub tarballs: Vec<Tarball>,
+    /// Files out of archives of the image.
+    pub members: Vec<Member>,
+    /// Argument files with Java's class path: where, and the patterns of what is in it.
+    pub classpaths: Vec<(TreePath, Vec<Pattern>)>,
     /// PID 1's table.
     pub table: services::Table,
     /// What the agent and `provision` read; `None` in an image without an agent.
     pub policy: Option<control::policy::ImagePolicy>,
+}
+
+/// A release of another project in the image.
+#[derive(Debug)]
+pub struct Tarball {
+    /// Name of the download.
+    pub download: String,
+    /// The folder in the image.
+    pub path: TreePath,
+    /// How many leading components of its paths are dropped.
+    pub strip: usize,
+    /// What its files must be.
+    pub nar: Option<NarHash>,
+    /// Which of its files enter; paths from its own folder.
+    pub filter: Filter,
+}
+
+/// A file out of a zip archive of the image.
+#[derive(Debug)]
+pub struct Member {
+    /// Matches one archive.
+    pub archive: Pattern,
+    /// Its name there.
+    pub member: String,
+    /// Where it goes.
+    pub path: TreePath,
 }
 
 /// A program of this workspace in the image.
@@ -184,6 +217,14 @@ pub struct Filter {
 }
 
 impl Filter {
+    fn new(table: &str, keep: Option<&[String]>, drop: &[String]) -> Result<Self, Fault> {
+        let keep = keep.map(|keep| patterns(&format!("{table}.keep"), keep));
+        Ok(Self {
+            keep: keep.transpose()?,
+            drop: patterns(&format!("{table}.drop"), drop)?,
+        })
+    }
+
     /// Whether the file or link at this path (with its leading `/`) enters. Folders enter when something in them does.
     #[must_use]
     pub fn admits(&self, path: &str) -> bool {
@@ -266,6 +307,13 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         let patterns = patterns("concatenation.from", &entry.from)?;
         concatenations.push((tree_path("concatenation.path", &entry.path)?, patterns));
     }
+    let mut classpaths = Vec::new();
+    for entry in &raw.classpaths {
+        let patterns = patterns("classpath.from", &entry.from)?;
+        classpaths.push((tree_path("classpath.path", &entry.path)?, patterns));
+    }
+    let tarballs = check_tarballs(&raw)?;
+    let members = raw.members.iter().map(check_member).collect::<Result<_, _>>()?;
     Ok(Manifest {
         path: path.to_path_buf(),
         name: image.name,
@@ -275,19 +323,15 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         command_line: raw.kernel.command_line,
         zstd_level: raw.ramdisk.zstd_level,
         inputs: raw.inputs,
-        filter: Filter {
-            keep: raw
-                .packages
-                .keep
-                .map(|keep| patterns("packages.keep", &keep))
-                .transpose()?,
-            drop: patterns("packages.drop", &raw.packages.drop)?,
-        },
+        filter: Filter::new("packages", raw.packages.keep.as_deref(), &raw.packages.drop)?,
         init_package: raw.init.program,
         programs,
         accounts,
         nodes,
         concatenations,
+        tarballs,
+        members,
+        classpaths,
         table,
         policy,
     })
@@ -379,6 +423,54 @@ fn check_nodes(
         ));
     }
     Ok(nodes)
+}
+
+/// Every `[[tarball]]` has its download, and every download of an image its `[[tarball]]`: nothing is fetched for nothing.
+fn check_tarballs(raw: &RawManifest) -> Result<Vec<Tarball>, Fault> {
+    let downloads = raw.inputs.downloads();
+    let check = |tarball: &RawTarball| {
+        if downloads.iter().all(|d| d.name != tarball.download) {
+            return Err(value(
+                "tarball.download",
+                &tarball.download,
+                "the name of one of [[inputs.downloads]]",
+            ));
+        }
+        if tarball.strip > 8 {
+            return Err(value("tarball.strip", &tarball.strip.to_string(), "at most 8"));
+        }
+        Ok(Tarball {
+            download: tarball.download.clone(),
+            path: tree_path("tarball.path", &tarball.path)?,
+            strip: tarball.strip,
+            nar: tarball.nar_sha256,
+            filter: Filter::new("tarball", tarball.keep.as_deref(), &tarball.drop)?,
+        })
+    };
+    let tarballs = raw.tarballs.iter().map(check).collect::<Result<_, _>>()?;
+    let unused = |d: &&DownloadRequest| raw.tarballs.iter().all(|t| t.download != d.name);
+    if let Some(download) = downloads.iter().find(unused) {
+        return Err(value(
+            "inputs.downloads",
+            &download.name,
+            "a [[tarball]] that unpacks it",
+        ));
+    }
+    Ok(tarballs)
+}
+
+fn check_member(raw: &RawMember) -> Result<Member, Fault> {
+    let archive = core::slice::from_ref(&raw.archive);
+    let [archive] = <[Pattern; 1]>::try_from(patterns("member.archive", archive)?)
+        .map_err(|_| value("member.archive", &raw.archive, "a pattern"))?;
+    if raw.member.is_empty() || raw.member.len() > 4000 {
+        return Err(value("member.member", &raw.member, "1 to 4000 bytes"));
+    }
+    Ok(Member {
+        archive,
+        member: raw.member.clone(),
+        path: tree_path("member.path", &raw.path)?,
+    })
 }
 
 fn check_file(file: &RawFile, (uid, gid): (u32, u32), folder: &Path) -> Result<DeclaredNode, Fault> {

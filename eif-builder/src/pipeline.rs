@@ -24,6 +24,7 @@ use crate::sbom::evidence::{
     CYCLONEDX_FILE, EvidenceError, KERNEL_CONFIG_FILE, PROVENANCE_FILE, Paperwork, SPDX_FILE,
 };
 use crate::store::StoreError;
+use crate::upstream::{self, UpstreamError};
 
 /// Form of image parts. Changes when the same key would give other files.
 const FORM: &[u8] = b"nitro-web3signer image, form 1";
@@ -61,6 +62,9 @@ pub enum PipelineError {
     /// The image's packages could not be had.
     #[error("cannot get the packages of the image")]
     Packages(#[from] RootError),
+    /// A release of another project could not be had.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The workspace could not be read.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -211,6 +215,13 @@ impl Pipeline<'_> {
             key.field(root.key.as_bytes());
             Some(root.path)
         };
+        let mut tarballs = BTreeMap::new();
+        for tarball in &manifest.tarballs {
+            let unpacked = upstream::provide(self.workshop.store, &locked, tarball, self.fetcher)?;
+            key.field(tarball.download.as_bytes());
+            key.field(unpacked.key.as_bytes());
+            tarballs.insert(tarball.download.clone(), unpacked.path);
+        }
         let ingredients = Ingredients {
             manifest: &manifest,
             kernel: kernel.path,
@@ -219,6 +230,7 @@ impl Pipeline<'_> {
             init,
             programs,
             packages,
+            tarballs,
         };
         let key = key.finish();
         let part = self.workshop.store.part_or_build(key, |dir| {
