@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use control::artefact::key_context;
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, PLANTED, STACK, make_table, pubkey, stderr, write_keystore};
+use crate::support::{Deployment, PLANTED, STACK, items, make_table, pubkey, put, stderr, write_keystore};
 
 fn load<'a>(deployment: &'a Deployment, more: &[&'a str], folder: &'a str) -> Vec<&'a str> {
     let mut arguments = vec!["keys", "load", "--table", &deployment.validators];
@@ -28,7 +28,7 @@ fn folder(deployment: &Deployment, numbers: std::ops::RangeInclusive<u8>) -> Str
 }
 
 fn in_table(deployment: &Deployment) -> BTreeSet<String> {
-    let items = deployment.items(&deployment.validators);
+    let items = items(&deployment.validators);
     items
         .iter()
         .map(|item| item["pubkey"]["S"].as_str().unwrap().to_owned())
@@ -36,7 +36,7 @@ fn in_table(deployment: &Deployment) -> BTreeSet<String> {
 }
 
 fn plaintext(deployment: &Deployment, number: u8) -> Value {
-    let items = deployment.items(&deployment.validators);
+    let items = items(&deployment.validators);
     let item = items
         .iter()
         .find(|item| item["pubkey"]["S"] == pubkey(number))
@@ -70,8 +70,7 @@ fn a_folder_becomes_items_that_open_under_their_context() {
     assert_eq!(report["written"].as_array().unwrap().len(), 3);
     assert_eq!(report["ignored"].as_array().unwrap().len(), 2);
 
-    let item = &deployment
-        .items(&deployment.validators)
+    let item = &items(&deployment.validators)
         .into_iter()
         .find(|item| item["pubkey"]["S"] == pubkey(2))
         .unwrap();
@@ -204,7 +203,7 @@ fn what_the_table_has_is_never_written_again() {
             "web3signer_uuid": {"S": STACK}, "pubkey": {"S": pubkey(number)}, "active": active,
             "encrypted_key_password_mnemonic_b64": {"S": "QUJD"},
         });
-        deployment.put(&deployment.validators, &item);
+        put(&deployment.validators, &item);
         item
     };
     let before = [old(1, json!({"S": "true"})), old(2, json!({"BOOL": false}))];
@@ -218,7 +217,7 @@ fn what_the_table_has_is_never_written_again() {
         (&json!([]), &json!(pubkey(1)), &json!(pubkey(2)))
     );
     for item in before {
-        assert!(deployment.items(&deployment.validators).contains(&item));
+        assert!(items(&deployment.validators).contains(&item));
     }
     assert_eq!(deployment.front.asked("Encrypt"), 0);
 }
@@ -269,11 +268,11 @@ fn a_run_that_is_killed_goes_on() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let first: Vec<Value> = deployment.items(&deployment.validators);
+    let first: Vec<Value> = items(&deployment.validators);
     assert_eq!(first.len(), 50);
     let report = deployment.ok(&load(&deployment, &[], &keys));
     assert_eq!(report["written"].as_array().unwrap().len(), 10);
-    let all = deployment.items(&deployment.validators);
+    let all = items(&deployment.validators);
     assert_eq!(in_table(&deployment), (1..=60).map(pubkey).collect());
     assert!(
         first.iter().all(|item| all.contains(item)),
@@ -304,7 +303,7 @@ fn keys_are_switched_off_and_on() {
     deployment.ok(&load(&deployment, &[], &keys));
     // Another loader's spelling.
     let bare = pubkey(9)[2..].to_owned();
-    deployment.put(
+    put(
         &deployment.validators,
         &json!({"web3signer_uuid": {"S": STACK}, "pubkey": {"S": bare}, "active": {"S": "true"}, "encrypted_key_password_mnemonic_b64": {"S": "QUJD"}}),
     );
@@ -339,7 +338,7 @@ fn keys_are_switched_off_and_on() {
         &pubkey(7),
     ]);
     assert!(words.contains(&pubkey(7)), "{words}");
-    assert_eq!(deployment.items(&deployment.validators).len(), 3, "none was made");
+    assert_eq!(items(&deployment.validators).len(), 3, "none was made");
 }
 
 #[test]

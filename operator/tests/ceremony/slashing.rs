@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, call, pubkey};
+use crate::support::{Deployment, call, items, pubkey, put};
 
 const HOODI: &str = "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f";
 const MAINNET: &str = "0x4b363db94e286120d76eb905340fdd4e54bfe9f06bf33ff6cf5ad27f511bfe95";
@@ -44,7 +44,7 @@ fn records_have_the_layout_of_the_specification() {
     );
     let dry = deployment.ok(&["slashing", "init", "--dry-run", &file]);
     assert_eq!(
-        (&dry["made"], deployment.items(&deployment.slashing).len()),
+        (&dry["made"], items(&deployment.slashing).len()),
         (&json!([pubkey(1)]), 0)
     );
     let report = deployment.ok(&["slashing", "init", &file, "--never-signed", &pubkey(2)]);
@@ -88,16 +88,16 @@ fn nothing_is_ever_lowered() {
     let marks =
         |item: &Value| ["block_slot", "source_epoch", "target_epoch"].map(|name| item[name]["N"].clone());
     assert_eq!(marks(&validator(&deployment, 1)), ["100", "12", "20"]);
-    let before = deployment.items(&deployment.slashing);
+    let before = items(&deployment.slashing);
     let report = deployment.ok(&["slashing", "init", &high, &low]);
     assert_eq!(
-        (&report["unchanged"], deployment.items(&deployment.slashing)),
+        (&report["unchanged"], items(&deployment.slashing)),
         (&json!([pubkey(1)]), before)
     );
     // A disabled record is raised, and stays disabled.
     let mut item = validator(&deployment, 1);
     item["enabled"] = json!({"BOOL": false});
-    deployment.put(&deployment.slashing, &item);
+    put(&deployment.slashing, &item);
     let higher = interchange(
         &deployment,
         "higher.json",
@@ -122,17 +122,17 @@ fn another_chain_is_refused() {
     assert!(words.contains(MAINNET) && words.contains(HOODI), "{words}");
     let words = deployment.refused(&["slashing", "init", "--genesis-validators-root", MAINNET, &wrong]);
     assert!(words.contains("hoodi"), "{words}");
-    assert!(deployment.items(&deployment.slashing).is_empty());
+    assert!(items(&deployment.slashing).is_empty());
     // A table of another chain.
     let other =
         json!({"id": {"S": "installation"}, "layout": {"N": "1"}, "genesis_validators_root": {"S": MAINNET}});
-    deployment.put(&deployment.slashing, &other);
+    put(&deployment.slashing, &other);
     let right = interchange(&deployment, "right.json", HOODI, &data);
     for arguments in [vec!["slashing", "init", &right], vec!["slashing", "export"]] {
         let words = deployment.refused(&arguments);
         assert!(words.contains("another chain"), "{words}");
     }
-    assert_eq!(deployment.items(&deployment.slashing).len(), 1);
+    assert_eq!(items(&deployment.slashing).len(), 1);
 }
 
 #[test]

@@ -154,24 +154,6 @@ impl Deployment {
         stderr(&output)
     }
 
-    /// Every item of a table.
-    pub(crate) fn items(&self, table: &str) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut body = json!({"TableName": table, "ConsistentRead": true});
-        loop {
-            let page = call("dynamodb", "Scan", &body).unwrap();
-            items.extend(page["Items"].as_array().unwrap().iter().cloned());
-            match page.get("LastEvaluatedKey") {
-                Some(key) => body["ExclusiveStartKey"] = key.clone(),
-                None => return items,
-            }
-        }
-    }
-
-    pub(crate) fn put(&self, table: &str, item: &Value) {
-        call("dynamodb", "PutItem", &json!({"TableName": table, "Item": item})).unwrap();
-    }
-
     /// What KMS decrypts under this context.
     pub(crate) fn decrypt(&self, ciphertext: &str, context: &BTreeMap<String, String>) -> Option<Value> {
         let body = json!({"CiphertextBlob": ciphertext, "KeyId": self.key_arn, "EncryptionContext": context});
@@ -179,6 +161,24 @@ impl Deployment {
         let plaintext = STANDARD.decode(answer["Plaintext"].as_str().unwrap()).unwrap();
         Some(serde_json::from_slice(&plaintext).unwrap())
     }
+}
+
+/// Every item of a table.
+pub(crate) fn items(table: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut body = json!({"TableName": table, "ConsistentRead": true});
+    loop {
+        let page = call("dynamodb", "Scan", &body).unwrap();
+        items.extend(page["Items"].as_array().unwrap().iter().cloned());
+        match page.get("LastEvaluatedKey") {
+            Some(key) => body["ExclusiveStartKey"] = key.clone(),
+            None => return items,
+        }
+    }
+}
+
+pub(crate) fn put(table: &str, item: &Value) {
+    call("dynamodb", "PutItem", &json!({"TableName": table, "Item": item})).unwrap();
 }
 
 /// Nothing planted is on either stream.

@@ -12,7 +12,7 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, PLANTED, STACK};
+use crate::support::{Deployment, PLANTED, STACK, items, put, stderr};
 
 const HOST: &str = "ip-10-0-0-1.eu-central-1.compute.internal";
 
@@ -23,9 +23,9 @@ fn create<'a>(deployment: &'a Deployment, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn item(deployment: &Deployment) -> Value {
-    let items = deployment.items(&deployment.tls);
-    assert_eq!(items.len(), 1);
-    items[0].clone()
+    let mut all = items(&deployment.tls);
+    assert_eq!(all.len(), 1);
+    all.remove(0)
 }
 
 fn plaintext(deployment: &Deployment, kind: Kind, column: &str) -> Value {
@@ -78,7 +78,7 @@ fn a_key_is_made_packed_and_written_with_its_certificate() {
             (&json!(true), &json!(2)),
             "one above the config's least"
         );
-        assert!(deployment.items(&deployment.tls).is_empty() && !deployment.path("cert.pem").exists());
+        assert!(items(&deployment.tls).is_empty() && !deployment.path("cert.pem").exists());
 
         let written = deployment.ok(&create(
             &deployment,
@@ -169,9 +169,54 @@ fn versions_only_rise_and_others_are_noticed() {
     }
     // What an enclave has seen counts, too.
     let seen = json!({"id": {"S": "artefact#tls-key"}, "layout": {"N": "1"}, "version": {"N": "20"}});
-    deployment.put(&deployment.slashing, &seen);
+    put(&deployment.slashing, &seen);
     assert_eq!(deployment.ok(&create(&deployment, &[]))["version"], 21);
     assert_eq!(item(&deployment)["tls_key_version"]["N"], "21");
+}
+
+/// A chain for a request: openssl is the authority.
+fn signed(deployment: &Deployment, csr: &str) -> String {
+    let path = |name: &str| deployment.path(name).to_str().unwrap().to_owned();
+    let (ca, ca_key, cert, ext) = (path("ca.pem"), path("ca.key"), path("cert.pem"), path("ext"));
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=ca",
+        "-keyout",
+        &ca_key,
+        "-out",
+        &ca,
+    ]);
+    std::fs::write(&ext, format!("subjectAltName=DNS:{HOST}\n")).unwrap();
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        csr,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-CAcreateserial",
+        "-days",
+        "30",
+        "-extfile",
+        &ext,
+        "-out",
+        &cert,
+    ]);
+    let chain = format!(
+        "{}{}",
+        std::fs::read_to_string(&cert).unwrap(),
+        std::fs::read_to_string(&ca).unwrap()
+    );
+    file(deployment, "chain.pem", chain)
 }
 
 #[test]
@@ -205,47 +250,7 @@ fn an_authority_signs_a_request_and_the_chain_is_imported() {
     ]);
     assert!(words.contains("cannot make"), "nothing is overwritten: {words}");
 
-    // openssl is the authority.
-    let (ca, ca_key, cert, ext) = (path("ca.pem"), path("ca.key"), path("cert.pem"), path("ext"));
-    openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-subj",
-        "/CN=ca",
-        "-keyout",
-        &ca_key,
-        "-out",
-        &ca,
-    ]);
-    std::fs::write(&ext, format!("subjectAltName=DNS:{HOST}\n")).unwrap();
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        &csr,
-        "-CA",
-        &ca,
-        "-CAkey",
-        &ca_key,
-        "-CAcreateserial",
-        "-days",
-        "30",
-        "-extfile",
-        &ext,
-        "-out",
-        &cert,
-    ]);
-    let chain = format!(
-        "{}{}",
-        std::fs::read_to_string(&cert).unwrap(),
-        std::fs::read_to_string(&ca).unwrap()
-    );
-    let chain = file(&deployment, "chain.pem", chain);
+    let chain = signed(&deployment, &csr);
     deployment.ok(&[
         "tls",
         "import",
@@ -261,59 +266,6 @@ fn an_authority_signs_a_request_and_the_chain_is_imported() {
     let (_, certificates) = unpacked(&plaintext(&deployment, Kind::TlsKey, "encrypted_tls_key_b64"));
     assert_eq!(certificates.len(), 2);
 
-    // The same as PKCS#12, by openssl.
-    let p12 = path("all.p12");
-    let password = file(&deployment, "password", format!("{PLANTED}\n"));
-    openssl(&[
-        "pkcs12",
-        "-export",
-        "-inkey",
-        &key,
-        "-in",
-        &chain,
-        "-passout",
-        &format!("file:{password}"),
-        "-out",
-        &p12,
-    ]);
-    let import = |host: &str, password: &str| {
-        [
-            "tls",
-            "import",
-            "--table",
-            &deployment.tls,
-            "--host",
-            host,
-            "--pkcs12",
-            &p12,
-            "--password-file",
-            password,
-        ]
-        .map(str::to_owned)
-    };
-    let strs = |arguments: &[String; 9]| {
-        arguments
-            .iter()
-            .map(String::as_str)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let run =
-        |arguments: Vec<String>| deployment.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(run(strs(&import(HOST, &password))).status.code(), Some(0));
-    let wrong = file(&deployment, "wrong", "wrong");
-    for (host, password, expected) in [
-        ("other.example.org", password.as_str(), "is for"),
-        (HOST, wrong.as_str(), "wrong password"),
-    ] {
-        let output = run(strs(&import(host, password)));
-        assert_eq!(output.status.code(), Some(1));
-        assert!(
-            crate::support::stderr(&output).contains(expected),
-            "{}",
-            crate::support::stderr(&output)
-        );
-    }
     // Another key with the certificate.
     let other = file(
         &deployment,
@@ -333,31 +285,52 @@ fn an_authority_signs_a_request_and_the_chain_is_imported() {
         &chain,
     ]);
     assert!(words.contains("not that of the first certificate"), "{words}");
-    assert_eq!(item(&deployment)["tls_key_version"]["N"], "3");
+    assert_eq!(item(&deployment)["tls_key_version"]["N"], "2");
+    from_pkcs12(&deployment, &key, &chain);
+}
+
+/// The same key as PKCS#12, by openssl.
+fn from_pkcs12(deployment: &Deployment, key: &str, chain: &str) {
+    let p12 = deployment.path("all.p12").to_str().unwrap().to_owned();
+    let password = file(deployment, "password", format!("{PLANTED}\n"));
+    let out = format!("file:{password}");
+    openssl(&[
+        "pkcs12", "-export", "-inkey", key, "-in", chain, "-passout", &out, "-out", &p12,
+    ]);
+    let import = |host: &str, password: &str| {
+        let table = ["tls", "import", "--table", &deployment.tls];
+        let source = ["--host", host, "--pkcs12", &p12, "--password-file", password];
+        deployment.run(&[&table[..], &source].concat())
+    };
+    assert_eq!(import(HOST, &password).status.code(), Some(0));
+    let wrong = file(deployment, "wrong", "wrong");
+    for (host, password, expected) in [
+        ("other.example.org", password.as_str(), "is for"),
+        (HOST, wrong.as_str(), "wrong password"),
+    ] {
+        let output = import(host, password);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    assert_eq!(item(deployment)["tls_key_version"]["N"], "3");
 }
 
 #[test]
 fn names_that_no_certificate_has_are_refused() {
     let deployment = Deployment::new();
+    let long = "a".repeat(64);
+    let long = format!("{long}.org");
     for (host, san) in [
         ("a b", "x"),
         ("", "x"),
         ("h", "-_-"),
-        (&*"a".repeat(64), "x"),
+        (&*long, "x"),
         ("h", "a..b"),
     ] {
-        deployment.refused(&[
-            "tls",
-            "create",
-            "--table",
-            &deployment.tls,
-            "--host",
-            host,
-            "--san",
-            san,
-        ]);
+        let (host, san) = (format!("--host={host}"), format!("--san={san}"));
+        deployment.refused(&["tls", "create", "--table", &deployment.tls, &host, &san]);
     }
-    assert!(deployment.items(&deployment.tls).is_empty());
+    assert!(items(&deployment.tls).is_empty());
 }
 
 fn client(deployment: &Deployment, name: &str) -> (String, String) {
