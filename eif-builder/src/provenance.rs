@@ -84,7 +84,12 @@ impl Material {
     /// A locked Debian package.
     #[must_use]
     pub fn package(used: Use, package: &LockedPackage, suite: &str) -> Self {
-        let LockedPackage { name, version, architecture, .. } = package;
+        let LockedPackage {
+            name,
+            version,
+            architecture,
+            ..
+        } = package;
         Self {
             used,
             name: format!("{name} {version}"),

@@ -212,7 +212,12 @@ impl Identity {
     /// Register names and values as hex digits, in order.
     #[must_use]
     pub fn registers(&self) -> Vec<(&'static str, String)> {
-        let Measurements { pcr0, pcr1, pcr2, pcr8 } = &self.measurements;
+        let Measurements {
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8,
+        } = &self.measurements;
         let always = [("pcr0", pcr0), ("pcr1", pcr1), ("pcr2", pcr2)];
         let all = always.into_iter().chain(pcr8.as_ref().map(|pcr| ("pcr8", pcr)));
         all.map(|(name, pcr)| (name, pcr.to_string())).collect()

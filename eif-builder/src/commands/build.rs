@@ -26,8 +26,10 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         nsm_module: args.nsm_module.clone(),
     });
     let local = args.downloads.iter().cloned().collect();
+    // Before the long part: a key that cannot be used is told at once.
+    let signer = super::sign::signer(&args.signing, host)?;
     let output = with_pipeline(&args.store, host, &args.manifest, local, |pipeline| {
-        Ok(pipeline.build(&args.manifest, own.as_ref(), &args.out)?)
+        Ok(pipeline.build_signed(&args.manifest, own.as_ref(), &args.out, signer.as_ref())?)
     })?;
     let read =
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
@@ -55,7 +57,11 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         "{}: a key policy to fill in, or use `eif-builder policy`",
         output.policy.display()
     )?;
-    writeln!(out, "{}: what is in it (also .spdx.json)", output.cyclonedx.display())?;
+    writeln!(
+        out,
+        "{}: what is in it (also .spdx.json)",
+        output.cyclonedx.display()
+    )?;
     writeln!(out, "{}: what it was made from", output.provenance.display())?;
     Ok(Outcome::Done)
 }
@@ -87,6 +93,7 @@ pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> any
             }
             RecipeName::Kernel => recipes.kernel(&recipes.build_root()?)?,
             RecipeName::Emulator => recipes.emulator()?,
+            RecipeName::Standin => recipes.standin(pipeline.top, &recipes.build_root()?)?,
         };
         Ok((built.dir, built.key))
     })?;

@@ -84,7 +84,9 @@ pub fn of(shop: &CrateShop<'_>, package: &str) -> Result<Vec<Used>, ClosureError
 pub fn key(shop: &CrateShop<'_>, package: &str) -> Result<Sha256, ClosureError> {
     let reduced = shop.workspace.reduce(package).map_err(CrateError::from)?;
     let name = name(&reduced);
-    Ok(part(shop, &reduced, &name, Path::new(""), Path::new("")).recipe().key())
+    Ok(part(shop, &reduced, &name, Path::new(""), Path::new(""))
+        .recipe()
+        .key())
 }
 
 fn list(shop: &CrateShop<'_>, reduced: &Reduced) -> Result<PartFile, CrateError> {
@@ -191,14 +193,25 @@ mod tests {
         let used = parse("agent", text).unwrap();
         assert_eq!(used.len(), 2);
         assert!(used[0].member && !used[1].member);
-        assert_eq!((used[1].name.as_str(), used[1].version.as_str()), ("serde", "1.0.0"));
+        assert_eq!(
+            (used[1].name.as_str(), used[1].version.as_str()),
+            ("serde", "1.0.0")
+        );
         assert_eq!(used[1].licence().expression(), Some("MIT OR Apache-2.0"));
         assert_eq!(used[1].features, "alloc,std");
     }
 
     #[test]
     fn other_lines_are_errors() {
-        for line in ["", "serde", "serde v1|MIT", "serde v1 (proc-macro)|MIT|", "serde v1 (*)|MIT|", "a v1|b|c|d", " v1|a|b"] {
+        for line in [
+            "",
+            "serde",
+            "serde v1|MIT",
+            "serde v1 (proc-macro)|MIT|",
+            "serde v1 (*)|MIT|",
+            "a v1|b|c|d",
+            " v1|a|b",
+        ] {
             let error = parse("agent", &format!("{line}\n")).unwrap_err();
             assert!(error.to_string().contains(line), "{error}");
         }

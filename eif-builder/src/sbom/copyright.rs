@@ -73,7 +73,13 @@ License: Expat
     #[test]
     fn anything_else_is_unknown() {
         let free = "This package was debianized by somebody.\n\nIt is under the GPL.\n";
-        for text in ["", "\n\n", free, &TEXT.replace("copyright-format", "other"), &TEXT.replace("License: GPL-2+", "Nothing")] {
+        for text in [
+            "",
+            "\n\n",
+            free,
+            &TEXT.replace("copyright-format", "other"),
+            &TEXT.replace("License: GPL-2+", "Nothing"),
+        ] {
             assert_eq!(licence(text), Licence::unknown(), "{text}");
         }
         for cut in 0..TEXT.len() {

@@ -97,7 +97,10 @@ fn one(component: &Component) -> Value {
             .take_while(|c| c.is_ascii_digit() || *c == '.')
             .collect();
         if !version.is_empty() {
-            set("cpe", format!("cpe:2.3:o:linux:linux_kernel:{version}:*:*:*:*:*:*:*").into());
+            set(
+                "cpe",
+                format!("cpe:2.3:o:linux:linux_kernel:{version}:*:*:*:*:*:*:*").into(),
+            );
         }
     }
     let licence = component.licence.expression().map_or_else(

@@ -15,8 +15,8 @@ use super::closure::{self, ClosureError, Used};
 use super::debian::{Owners, OwnersError};
 use super::gather::{self, GatherError, KernelSource, Sources};
 use super::{cyclonedx, spdx};
-use crate::crates::workspace::WorkspaceError;
 use crate::crates::CrateShop;
+use crate::crates::workspace::WorkspaceError;
 use crate::digest::{Hasher, Sha256};
 use crate::fetch::{FetchError, Fetcher};
 use crate::image::{EIF_FILE, Ingredients};
@@ -154,7 +154,10 @@ impl Paperwork<'_> {
     /// The workspace members whose programs are in the image.
     fn packages(&self) -> BTreeSet<&str> {
         let manifest = self.ingredients.manifest;
-        let programs = manifest.programs.iter().map(|program| program.name.package.as_str());
+        let programs = manifest
+            .programs
+            .iter()
+            .map(|program| program.name.package.as_str());
         programs.chain([manifest.init_package.as_str()]).collect()
     }
 
@@ -176,8 +179,16 @@ impl Paperwork<'_> {
         let folder = manifest.parent().unwrap_or_else(|| Path::new("."));
         let mut named = Vec::new();
         // It was read as a manifest already, so it is TOML.
-        named_files(&Value::Table(toml::from_str::<Table>(&text).unwrap_or_default()), &mut named);
-        all.extend(named.into_iter().map(|name| folder.join(name)).filter(|path| path.is_file()));
+        named_files(
+            &Value::Table(toml::from_str::<Table>(&text).unwrap_or_default()),
+            &mut named,
+        );
+        all.extend(
+            named
+                .into_iter()
+                .map(|name| folder.join(name))
+                .filter(|path| path.is_file()),
+        );
         Ok(all)
     }
 
@@ -249,7 +260,11 @@ impl Paperwork<'_> {
         let mut all = Vec::new();
         let mut locked = |used: Use, lock: &Locked| {
             all.extend(lock.packages().iter().map(|p| Material::package(used, p, suite)));
-            all.extend(lock.sources().iter().map(|s| Material::source_package(used, s, suite)));
+            all.extend(
+                lock.sources()
+                    .iter()
+                    .map(|s| Material::source_package(used, s, suite)),
+            );
             all.extend(lock.downloads().iter().map(|d| Material::download(used, d)));
         };
         locked(Use::Image, self.locked);
@@ -257,11 +272,18 @@ impl Paperwork<'_> {
         if self.kernel.is_some() {
             locked(Use::Kernel, kernel);
         } else {
-            let own = [Some(&self.ingredients.kernel), self.ingredients.nsm_module.as_ref()];
+            let own = [
+                Some(&self.ingredients.kernel),
+                self.ingredients.nsm_module.as_ref(),
+            ];
             for path in own.into_iter().flatten() {
                 all.push(Material {
                     used: Use::Own,
-                    name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                    name: path
+                        .file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned(),
                     uri: None,
                     sha256: digest(path)?.to_string(),
                     facts: BTreeMap::new(),
@@ -271,7 +293,12 @@ impl Paperwork<'_> {
         let mut sources = self.plain_sources()?;
         for package in self.packages() {
             let reduced = self.shop.workspace.reduce(package)?;
-            sources.extend(reduced.files.keys().map(|file| self.shop.workspace_dir.join(file)));
+            sources.extend(
+                reduced
+                    .files
+                    .keys()
+                    .map(|file| self.shop.workspace_dir.join(file)),
+            );
             for package in reduced.lock.packages() {
                 // Members have no checksum; their files are sources.
                 if let Some(checksum) = &package.checksum {

@@ -183,7 +183,10 @@ fn manifest(text: &str) -> BTreeMap<String, String> {
         }
         match (line.strip_prefix(' '), fields.last_mut()) {
             (Some(more), Some((_, value))) => value.push_str(more),
-            _ => fields.extend(line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()))),
+            _ => fields.extend(
+                line.split_once(": ")
+                    .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            ),
         }
     }
     fields.into_iter().collect()
@@ -249,6 +252,9 @@ mod tests {
     #[test]
     fn a_bomb_is_refused() {
         let error = read(&mut Cursor::new(include_bytes!("../../tests/data/sbom/bomb.jar"))).unwrap_err();
-        assert_eq!(error.to_string(), "it is not a sound zip archive: a member is too long");
+        assert_eq!(
+            error.to_string(),
+            "it is not a sound zip archive: a member is too long"
+        );
     }
 }

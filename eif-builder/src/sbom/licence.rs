@@ -56,10 +56,35 @@ const NAMES: &[(&str, &str)] = &[
 
 /// Names on SPDX's list that occur as they are.
 const LISTED: &[&str] = &[
-    "0BSD", "Apache-2.0", "BSL-1.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CDDL-1.0", "EPL-1.0", "EPL-2.0", "FTL",
-    "GFDL-1.2-only", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later", "ISC",
-    "LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later", "MIT", "MIT-0", "MPL-2.0",
-    "OpenSSL", "OFL-1.1", "PSF-2.0", "Unicode-3.0", "Unlicense", "Zlib",
+    "0BSD",
+    "Apache-2.0",
+    "BSL-1.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "CC0-1.0",
+    "CDDL-1.0",
+    "EPL-1.0",
+    "EPL-2.0",
+    "FTL",
+    "GFDL-1.2-only",
+    "GPL-2.0-only",
+    "GPL-2.0-or-later",
+    "GPL-3.0-only",
+    "GPL-3.0-or-later",
+    "ISC",
+    "LGPL-2.1-only",
+    "LGPL-2.1-or-later",
+    "LGPL-3.0-only",
+    "LGPL-3.0-or-later",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "OpenSSL",
+    "OFL-1.1",
+    "PSF-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
 ];
 
 impl Licence {
@@ -119,7 +144,13 @@ impl Licence {
         let many = terms.len() > 1;
         let terms: Vec<String> = terms
             .into_values()
-            .map(|term| if many && term.contains(" OR ") { format!("({term})") } else { term })
+            .map(|term| {
+                if many && term.contains(" OR ") {
+                    format!("({term})")
+                } else {
+                    term
+                }
+            })
             .collect();
         Self {
             expression: (!terms.is_empty()).then(|| terms.join(" AND ")),
@@ -140,7 +171,12 @@ fn terms_of(text: &str, references: &mut BTreeMap<String, String>) -> Vec<String
             .collect();
         match any.as_slice() {
             [all] => terms.extend(all.iter().cloned()),
-            any => terms.push(any.iter().map(|all| all.join(" AND ")).collect::<Vec<_>>().join(" OR ")),
+            any => terms.push(
+                any.iter()
+                    .map(|all| all.join(" AND "))
+                    .collect::<Vec<_>>()
+                    .join(" OR "),
+            ),
         }
     }
     terms
@@ -192,9 +228,15 @@ mod tests {
         assert_eq!(licence.expression(), Some("GPL-2.0-or-later AND MIT AND MPL-2.0"));
         assert!(licence.references().is_empty());
         let licence = Licence::of_debian(["GPL-2+ or MPL-1.1", "ISC"]);
-        assert_eq!(licence.expression(), Some("(GPL-2.0-or-later OR MPL-1.1) AND ISC"));
+        assert_eq!(
+            licence.expression(),
+            Some("(GPL-2.0-or-later OR MPL-1.1) AND ISC")
+        );
         let licence = Licence::of_debian(["GPL-2 or Expat, and ISC", "ISC and Expat"]);
-        assert_eq!(licence.expression(), Some("(GPL-2.0-only OR MIT) AND ISC AND MIT"));
+        assert_eq!(
+            licence.expression(),
+            Some("(GPL-2.0-only OR MIT) AND ISC AND MIT")
+        );
         assert_eq!(Licence::of_debian([""]), Licence::unknown());
     }
 

@@ -49,7 +49,13 @@ pub fn document(inventory: &Inventory) -> String {
 fn identifier(word: &str, name: &str, whole: &str) -> String {
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(60)
         .collect();
     let digest = Sha256::of(whole.as_bytes()).to_string();
@@ -133,7 +139,9 @@ fn comment(component: &Component) -> String {
     let mut lines: Vec<String> = places.map(|place| format!("at {place}")).collect();
     let more = component.places.len().saturating_sub(MAX_PLACES);
     if more > 0 {
-        lines.push(format!("and at {more} more places, all in the CycloneDX document"));
+        lines.push(format!(
+            "and at {more} more places, all in the CycloneDX document"
+        ));
     }
     let registers: BTreeSet<&str> = component
         .places
@@ -145,14 +153,17 @@ fn comment(component: &Component) -> String {
     if component.archive {
         lines.push("the checksum is that of the published archive".to_owned());
     }
-    lines.extend(component.facts.iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.extend(
+        component
+            .facts
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    );
     lines.join("\n")
 }
 
 fn relationships(root: &str, components: &[Component]) -> Vec<Value> {
-    let relation = |from: &str, kind: &str, to: &str| {
-        json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to})
-    };
+    let relation = |from: &str, kind: &str, to: &str| json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to});
     let by_reference: BTreeMap<String, &Component> = components.iter().map(|c| (c.reference(), c)).collect();
     let inner: BTreeSet<&String> = components.iter().flat_map(|c| &c.contains).collect();
     let mut all = vec![relation(DOCUMENT, "DESCRIBES", root)];
@@ -160,8 +171,16 @@ fn relationships(root: &str, components: &[Component]) -> Vec<Value> {
         if !inner.contains(reference) {
             all.push(relation(root, "CONTAINS", &of(component)));
         }
-        for part in component.contains.iter().filter_map(|part| by_reference.get(part)) {
-            let kind = if component.kind == Kind::Program { "STATIC_LINK" } else { "CONTAINS" };
+        for part in component
+            .contains
+            .iter()
+            .filter_map(|part| by_reference.get(part))
+        {
+            let kind = if component.kind == Kind::Program {
+                "STATIC_LINK"
+            } else {
+                "CONTAINS"
+            };
             all.push(relation(&of(component), kind, &of(part)));
         }
     }

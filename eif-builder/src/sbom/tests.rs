@@ -14,7 +14,7 @@ fn inventory() -> Inventory {
     part.licence = Licence::of_crate("MIT OR Apache-2.0");
     let mut file = Component::new(Kind::File, "/etc/\u{202e}x\"<script>".to_owned(), String::new());
     file.places.insert(Place::app("/rootfs/etc/\u{202e}x\"<script>"));
-    let zero = eif::Measurements {
+    let zero = Measurements {
         pcr0: eif::Pcr::from_bytes([0; 48]),
         pcr1: eif::Pcr::from_bytes([1; 48]),
         pcr2: eif::Pcr::from_bytes([2; 48]),
@@ -55,7 +55,10 @@ fn cyclonedx_has_every_component_place_and_register() {
     assert_eq!(serde["purl"], "pkg:cargo/serde@1.0.0");
     assert_eq!(serde["licenses"][0]["expression"], "MIT OR Apache-2.0");
     assert_eq!(serde["hashes"][0]["content"], "a".repeat(64));
-    assert_eq!(serde["evidence"]["occurrences"][0]["location"], "ramdisk1:/rootfs/usr/bin/agent");
+    assert_eq!(
+        serde["evidence"]["occurrences"][0]["location"],
+        "ramdisk1:/rootfs/usr/bin/agent"
+    );
     assert_eq!(components[0]["licenses"][0]["license"]["name"], "NOASSERTION");
     let properties = serde["properties"].as_array().unwrap();
     let registers: Vec<_> = properties
@@ -66,7 +69,11 @@ fn cyclonedx_has_every_component_place_and_register() {
     assert_eq!(registers, ["PCR0", "PCR2"]);
     let outer = &document["dependencies"][0];
     assert_eq!(outer["ref"], "image:native@0.1.0");
-    assert_eq!(outer["dependsOn"].as_array().unwrap().len(), 2, "a crate is in its program only");
+    assert_eq!(
+        outer["dependsOn"].as_array().unwrap().len(),
+        2,
+        "a crate is in its program only"
+    );
     assert_eq!(document["dependencies"][1]["dependsOn"][0], "crate:serde@1.0.0");
 }
 
@@ -79,7 +86,8 @@ fn spdx_identifiers_are_plain_and_different() {
     for identifier in &identifiers {
         let tail = identifier.strip_prefix("SPDXRef-").unwrap();
         assert!(
-            tail.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b)),
+            tail.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b)),
             "{identifier}"
         );
     }
