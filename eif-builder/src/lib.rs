@@ -23,10 +23,15 @@
 //! - [`crates`]: static programs of this workspace as parts
 //! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
+//! - [`partial`]: a file that is whole or not there
 //! - [`describe`]: what any image holds, as text and JSON
+//! - [`cursor`]: independent readers of one open file
+//! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
+//! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
+//! - [`mod@report`]: one page about an image
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
@@ -39,6 +44,7 @@ pub mod compression;
 pub mod cpio;
 pub mod cpio_read;
 pub mod crates;
+pub mod cursor;
 pub mod debian;
 pub mod describe;
 pub mod digest;
@@ -56,17 +62,21 @@ pub mod manifest;
 pub mod mirror;
 pub mod nar;
 pub mod part;
+pub mod partial;
 pub mod pipeline;
 pub mod policy;
 pub mod provenance;
 pub mod ramdisk;
 pub mod recipes;
+pub mod report;
 pub mod request;
 pub mod root;
 pub mod rootfs;
 pub mod sbom;
+pub mod sign;
 pub mod store;
 pub mod suite;
 pub mod tree;
 pub mod unpack;
 pub mod upstream;
+pub mod verify;
