@@ -2,8 +2,10 @@
 
 mod assemble;
 mod attest;
+mod audit;
 mod build;
 mod describe;
+mod doctor;
 mod lock;
 mod manual;
 mod policy;
@@ -67,10 +69,11 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Sbom(args) => sbom::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, host, out),
         Command::Sign(args) => sign::run(args, host, out),
-        Command::Verify(args) => verify::run(args, host, out),
+        Command::Verify(args) => audit::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),
+        Command::Doctor(args) => doctor::run(args, host, out),
         Command::Completions(args) => manual::completions(*args, out),
         Command::Man(args) => manual::man(args, out),
     }

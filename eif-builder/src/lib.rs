@@ -30,8 +30,10 @@
 //! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
+//! - [`verdict`]: what an audit found; [`rebuild`]: an image built again; [`live`]: a running enclave
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
 //! - [`mod@report`]: one page about an image
+//! - [`doctor`]: what this host lacks
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
 #![forbid(unsafe_code)]
@@ -48,6 +50,7 @@ pub mod cursor;
 pub mod debian;
 pub mod describe;
 pub mod digest;
+pub mod doctor;
 pub mod enter;
 pub mod fetch;
 pub mod host;
@@ -56,6 +59,7 @@ pub mod initramfs;
 pub mod jar;
 pub mod length;
 pub mod listing;
+pub mod live;
 pub mod lock;
 pub mod lock_cmd;
 pub mod manifest;
@@ -67,6 +71,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod provenance;
 pub mod ramdisk;
+pub mod rebuild;
 pub mod recipes;
 pub mod report;
 pub mod request;
@@ -79,4 +84,5 @@ pub mod suite;
 pub mod tree;
 pub mod unpack;
 pub mod upstream;
+pub mod verdict;
 pub mod verify;

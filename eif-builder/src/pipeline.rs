@@ -471,10 +471,10 @@ mod tests {
         for file in [EIF_FILE, PCRS_FILE, POLICY_FILE].into_iter().chain(papers) {
             fs::write(part.join(file), file).unwrap();
         }
-        let error = publish(&part, &part, "n", &out).unwrap_err();
+        let error = publish(&part, &part, &part, "n", &out).unwrap_err();
         assert!(error.to_string().ends_with("n.weights.json"), "{error}");
         fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
-        let output = publish(&part, &part, "n", &out).unwrap();
+        let output = publish(&part, &part, &part, "n", &out).unwrap();
         assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
         assert_eq!(output.pcrs, out.join("n.pcrs.json"));
         #[expect(clippy::disallowed_methods, reason = "only counted")]
