@@ -41,6 +41,17 @@ pub enum Command {
     /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
     /// image and its inputs, so anybody can make them again and compare.
     Sbom(SbomArgs),
+    /// Sign an image, or sign it anew: PCR8 is then the certificate's.
+    ///
+    /// Only the header and the signature section change. The image is signed or stays as it was: a key that is not the
+    /// certificate's, a certificate that is not valid now, or a KMS that does not answer is exit code 1.
+    Sign(SignArgs),
+    /// Judge an image from its bytes alone, and compare it with published measurements.
+    ///
+    /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
+    /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
+    /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
+    Verify(VerifyArgs),
     /// Make one self-contained page about an image, to look at rather than to read.
     ///
     /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
@@ -51,6 +62,10 @@ pub enum Command {
     /// Verify or show an attestation document.
     #[command(subcommand)]
     Attest(AttestCommand),
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
 }
 
 /// Where things are kept, and how much of the machine to use.
@@ -62,6 +77,20 @@ pub struct StoreArgs {
     /// Compile with this many jobs [default: one per CPU]. Changes no byte of the result
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+}
+
+/// The key that an image is signed with. Both are given or neither.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SigningArgs {
+    /// Sign with this P-384 key: a PEM file, or the ARN of a KMS key (credentials as the AWS command line finds them)
+    #[arg(long, value_name = "FILE|ARN", requires = "signing_certificate")]
+    pub signing_key: Option<String>,
+    /// The key's certificate (PEM). PCR8 is a hash over it
+    #[arg(long, value_name = "FILE", requires = "signing_key")]
+    pub signing_certificate: Option<PathBuf>,
+    /// Reach KMS here instead of at the region's own address
+    #[arg(long, value_name = "URL", requires = "signing_key")]
+    pub kms_endpoint: Option<String>,
 }
 
 /// `build`
@@ -82,6 +111,9 @@ pub struct BuildArgs {
     /// Take this file for a locked download instead of fetching it; its SHA-256 is checked all the same
     #[arg(long = "download", value_name = "NAME=FILE", value_parser = named_file)]
     pub downloads: Vec<(String, PathBuf)>,
+    /// Sign the image.
+    #[command(flatten)]
+    pub signing: SigningArgs,
     /// Print the measurements as JSON
     #[arg(long)]
     pub json: bool,
@@ -181,6 +213,9 @@ pub struct AssembleArgs {
     /// CPUs that the image asks for
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub default_cpus: u64,
+    /// Sign the image.
+    #[command(flatten)]
+    pub signing: SigningArgs,
     /// Print the measurements as JSON
     #[arg(long)]
     pub json: bool,
@@ -226,6 +261,46 @@ pub struct SbomArgs {
     /// Where things are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+/// `sign`
+#[derive(Clone, Debug, Args)]
+pub struct SignArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Write the signed image here instead of in its place
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Sign with this P-384 key: a PEM file, or the ARN of a KMS key (credentials as the AWS command line finds them)
+    #[arg(long, value_name = "FILE|ARN")]
+    pub signing_key: String,
+    /// The key's certificate (PEM). PCR8 is a hash over it
+    #[arg(long, value_name = "FILE")]
+    pub signing_certificate: PathBuf,
+    /// Reach KMS here instead of at the region's own address
+    #[arg(long, value_name = "URL")]
+    pub kms_endpoint: Option<String>,
+    /// Print the measurements as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there
+    #[arg(long, value_name = "FILE")]
+    pub pcrs: Option<PathBuf>,
+    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `report`

@@ -13,6 +13,8 @@ pub(crate) use entry::{Lister, printable};
 
 /// Longest path or link target, `PATH_MAX` of the kernel.
 const MAX_NAME_BYTES: u32 = 4096;
+/// Bytes of names that one of the budget's entries pays for. Ordinary names are shorter.
+const NAME_BYTES_PER_ENTRY: usize = 256;
 const HEADER_BYTES: usize = 110;
 const FIELDS: usize = 13;
 const TRAILER: &[u8] = b"TRAILER!!!";
@@ -152,6 +154,17 @@ pub struct Head {
     pub device: (u32, u32),
 }
 
+impl Head {
+    /// What it takes of [`Budget::entries`]: an entry with names so long that it takes the room of several counts as many.
+    fn cost(&self) -> usize {
+        let target = match &self.kind {
+            HeadKind::Symlink(target) => target.len(),
+            _ => 0,
+        };
+        1 + (self.name.len() + target) / NAME_BYTES_PER_ENTRY
+    }
+}
+
 /// Takes the entries of archives as they come. An error ends the reading.
 pub trait Visitor {
     /// An entry begins.
@@ -228,7 +241,7 @@ impl<'a, R: BufRead> Tape<'a, R> {
             self.budget.entries = self
                 .budget
                 .entries
-                .checked_sub(1)
+                .checked_sub(head.cost())
                 .ok_or(CpioReadError::OverBudget { what: "entries" })?;
             let refused = |source| CpioReadError::Visitor {
                 at: head.at,

@@ -20,7 +20,11 @@
 //! - [`crates`]: static programs of this workspace as parts
 //! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
+//! - [`partial`]: a file that is whole or not there
 //! - [`describe`]: what any image holds, as text and JSON
+//! - [`cursor`]: independent readers of one open file
+//! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
+//! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
@@ -37,6 +41,7 @@ pub mod compression;
 pub mod cpio;
 pub mod cpio_read;
 pub mod crates;
+pub mod cursor;
 pub mod debian;
 pub mod describe;
 pub mod digest;
@@ -51,6 +56,7 @@ pub mod lock_cmd;
 pub mod manifest;
 pub mod mirror;
 pub mod part;
+pub mod partial;
 pub mod pipeline;
 pub mod policy;
 pub mod provenance;
@@ -61,7 +67,9 @@ pub mod request;
 pub mod root;
 pub mod rootfs;
 pub mod sbom;
+pub mod sign;
 pub mod store;
 pub mod suite;
 pub mod tree;
 pub mod unpack;
+pub mod verify;

@@ -19,7 +19,9 @@ const BUFFER_BYTES: usize = 256 * 1024;
 #[non_exhaustive]
 pub enum ResignError {
     /// Signatures exist from version 3 on.
-    #[error("an image of version {version} has no place for a signature, expected version 3 or 4; build it anew")]
+    #[error(
+        "an image of version {version} has no place for a signature, expected version 3 or 4; build it anew"
+    )]
     Version {
         /// The image's version.
         version: u16,
@@ -59,7 +61,7 @@ impl<R: Read + Seek> EifFile<R> {
         }
         let bytes = signature.encode();
         let size = bytes.len() as u64;
-        let mut sections = self.sections().to_vec();
+        let sections = self.sections().to_vec();
         let place = sections
             .iter()
             .position(|section| section.kind == SectionKind::Signature);
@@ -76,7 +78,9 @@ impl<R: Read + Seek> EifFile<R> {
         let mut offset = HEADER_BYTES;
         header.sections.clear();
         for source in &order {
-            let size = source.map_or(size, |index| sections.get(index).map_or(0, |section| section.size));
+            let size = source.map_or(size, |index| {
+                sections.get(index).map_or(0, |section| section.size)
+            });
             header.sections.push(TableEntry { offset, size });
             let end = offset.checked_add(SECTION_HEADER_BYTES);
             offset = end
@@ -92,26 +96,14 @@ impl<R: Read + Seek> EifFile<R> {
             out.write_all(piece).map_err(ResignError::Output)
         };
         for source in order {
+            let kind_and_size = source
+                .and_then(|index| sections.get(index))
+                .map(|s| (s.kind, s.size));
+            let (kind, size) = kind_and_size.unwrap_or((SectionKind::Signature, size));
+            put(&SectionHeader { kind, size }.encode())?;
             match source {
-                Some(index) => {
-                    let section = sections
-                        .get_mut(index)
-                        .ok_or(EifError::NoSuchSection { index })?;
-                    let head = SectionHeader {
-                        kind: section.kind,
-                        size: section.size,
-                    };
-                    put(&head.encode())?;
-                    copy(self, index, section.size, &mut put)?;
-                }
-                None => {
-                    let head = SectionHeader {
-                        kind: SectionKind::Signature,
-                        size,
-                    };
-                    put(&head.encode())?;
-                    put(&bytes)?;
-                }
+                Some(index) => copy(self, index, size, &mut put)?,
+                None => put(&bytes)?,
             }
         }
         header.crc = crc.finalize();
@@ -230,7 +222,7 @@ mod tests {
             offset += 12 + entry.size;
         }
         header.sections = sections;
-        let mut middle = header.encode().to_vec();
+        let mut middle = header.encode();
         middle.extend(body);
         let resigned = signed_with(&middle, &longer());
         let mut file = EifFile::open(Cursor::new(&resigned)).unwrap();
@@ -258,7 +250,7 @@ mod tests {
         for entry in header.sections.iter_mut().skip(2) {
             entry.offset -= size as u64;
         }
-        let mut version2 = header.encode().to_vec();
+        let mut version2 = header.encode();
         version2.extend(&UNSIGNED[548..start]);
         version2.extend(&UNSIGNED[start + size..]);
         let mut out = Cursor::new(Vec::new());

@@ -214,7 +214,11 @@ pub(crate) fn byte_list(reader: &mut Reader<'_>) -> Result<Vec<u8>, SignatureErr
 }
 
 /// The argument of an item of type `major`.
-pub(crate) fn head(reader: &mut Reader<'_>, major: u8, expected: &'static str) -> Result<u64, SignatureError> {
+pub(crate) fn head(
+    reader: &mut Reader<'_>,
+    major: u8,
+    expected: &'static str,
+) -> Result<u64, SignatureError> {
     use SignatureError::Truncated;
     let at = reader.at();
     let first = reader.u8().map_err(Truncated)?;

@@ -5,7 +5,7 @@
 
 use super::{Rule, Step};
 use crate::duty::{Duty, Root};
-use crate::slashing::interchange::{History, SignedAttestation, SignedBlock};
+use crate::interchange::{History, SignedAttestation, SignedBlock};
 
 /// The newest block of a validator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::{
     FORMAT_VERSION, History, Interchange, InterchangeError, MAX_VALIDATORS, SignedAttestation, SignedBlock,
 };
 use crate::duty::Root;
-use crate::slashing::key::ValidatorKey;
+use crate::key::ValidatorKey;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

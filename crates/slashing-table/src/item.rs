@@ -1,68 +1,94 @@
-//! Names and values of the table's items. The layout is in `SPEC.md`; this is its only spelling in code.
+//! Names and values of the table's items. The layout is in section 2 of `web3signer-rs/src/slashing/SPEC.md`; this is its
+//! only spelling in code. Nothing here talks to the service.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::DynamoDbError;
 use crate::duty::Root;
-use crate::slashing::key::ValidatorKey;
-use crate::slashing::rules::Standing;
-use crate::slashing::rules::minimal::{BlockMark, Marks, VoteMark};
-use crate::slashing::watermark::HighWatermark;
+use crate::key::ValidatorKey;
+use crate::rules::Standing;
+use crate::rules::minimal::{BlockMark, Marks, VoteMark};
+use crate::watermark::HighWatermark;
 
 /// The table's hash key, a string. There is no sort key.
-pub(super) const ID: &str = "id";
+pub const ID: &str = "id";
 /// Version of the layout of an item.
-pub(super) const LAYOUT: &str = "layout";
+pub const LAYOUT: &str = "layout";
 /// The only version.
-pub(super) const LAYOUT_1: &str = "1";
-pub(super) const ENABLED: &str = "enabled";
-pub(super) const GENESIS: &str = "genesis_validators_root";
-pub(super) const BLOCK_SLOT: &str = "block_slot";
-pub(super) const BLOCK_ROOT: &str = "block_root";
-pub(super) const SOURCE_EPOCH: &str = "source_epoch";
-pub(super) const TARGET_EPOCH: &str = "target_epoch";
-pub(super) const VOTE_ROOT: &str = "vote_root";
-pub(super) const HIGH_EPOCH: &str = "high_epoch";
-pub(super) const HIGH_SLOT: &str = "high_slot";
-pub(super) const VERSION: &str = "version";
+pub const LAYOUT_1: &str = "1";
+/// `false` never signs.
+pub const ENABLED: &str = "enabled";
+/// The chain.
+pub const GENESIS: &str = "genesis_validators_root";
+/// Newest block.
+pub const BLOCK_SLOT: &str = "block_slot";
+/// Its signing root.
+pub const BLOCK_ROOT: &str = "block_root";
+/// Highest source.
+pub const SOURCE_EPOCH: &str = "source_epoch";
+/// Highest target.
+pub const TARGET_EPOCH: &str = "target_epoch";
+/// Signing root of the vote for it.
+pub const VOTE_ROOT: &str = "vote_root";
+/// High watermark: first epoch that is not signed.
+pub const HIGH_EPOCH: &str = "high_epoch";
+/// High watermark: first slot that is not signed.
+pub const HIGH_SLOT: &str = "high_slot";
+/// Of an artefact: highest version that was used.
+pub const VERSION: &str = "version";
 
 /// Before the public key in the id of a validator's item.
-pub(super) const VALIDATOR: &str = "validator#";
+pub const VALIDATOR: &str = "validator#";
 /// Before the kind in the id of an artefact's item.
-pub(super) const ARTEFACT: &str = "artefact#";
+pub const ARTEFACT: &str = "artefact#";
 /// Id of the item about the installation.
-pub(super) const INSTALLATION: &str = "installation";
+pub const INSTALLATION: &str = "installation";
 
 /// Id of the item of `key`.
-pub(super) fn validator_id(key: &ValidatorKey) -> String {
+#[must_use]
+pub fn validator_id(key: &ValidatorKey) -> String {
     format!("{VALIDATOR}{key}")
 }
 
 /// A string.
-pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+pub fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
 /// A number.
-pub(super) fn number(value: u64) -> AttributeValue {
+#[must_use]
+pub fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
 /// A root: `0x` and 64 lower-case hex digits.
-pub(super) fn root(value: &Root) -> AttributeValue {
+#[must_use]
+pub fn root(value: &Root) -> AttributeValue {
     AttributeValue::S(format!("0x{}", hex::encode(value)))
+}
+
+/// An item that is not laid out as the specification says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("item {id} has no valid {attribute}; it was not written by this project's programs")]
+pub struct ItemError {
+    /// The item.
+    pub id: String,
+    /// The attribute.
+    pub attribute: &'static str,
 }
 
 /// A validator's item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) standing: Standing,
-    pub(super) marks: Marks,
+pub struct Item {
+    /// Whether it may sign, and for which chain.
+    pub standing: Standing,
+    /// What it signed last.
+    pub marks: Marks,
 }
 
 impl Item {
     /// Every attribute but the id, in order of the name; absent ones are left out.
-    pub(super) fn attributes(&self) -> Vec<(&'static str, AttributeValue)> {
+    #[must_use]
+    pub fn attributes(&self) -> Vec<(&'static str, AttributeValue)> {
         let mut all = vec![
             (LAYOUT, AttributeValue::N(LAYOUT_1.to_owned())),
             (ENABLED, AttributeValue::Bool(self.standing.enabled)),
@@ -87,10 +113,13 @@ impl Item {
     }
 
     /// Reads a validator's item through `read`, which gives an attribute by name.
-    pub(super) fn decode<'a>(
+    ///
+    /// # Errors
+    /// [`ItemError`] for the first attribute that is missing, half a pair or of another type.
+    pub fn decode<'a>(
         id: &str,
         read: impl Fn(&str) -> Option<&'a AttributeValue>,
-    ) -> Result<Self, DynamoDbError> {
+    ) -> Result<Self, ItemError> {
         let reader = Reader { id, read };
         reader.layout()?;
         let slot = reader.number(BLOCK_SLOT)?;
@@ -127,15 +156,19 @@ impl Item {
 
 /// The item about the installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Installation {
-    pub(super) genesis_validators_root: Root,
-    pub(super) high_watermark: Option<HighWatermark>,
+pub struct Installation {
+    /// The chain.
+    pub genesis_validators_root: Root,
+    /// Where everything stops, if anywhere.
+    pub high_watermark: Option<HighWatermark>,
 }
 
 impl Installation {
-    pub(super) fn decode<'a>(
-        read: impl Fn(&str) -> Option<&'a AttributeValue>,
-    ) -> Result<Self, DynamoDbError> {
+    /// Reads it as [`Item::decode`] does.
+    ///
+    /// # Errors
+    /// [`ItemError`].
+    pub fn decode<'a>(read: impl Fn(&str) -> Option<&'a AttributeValue>) -> Result<Self, ItemError> {
         let reader = Reader {
             id: INSTALLATION,
             read,
@@ -148,31 +181,51 @@ impl Installation {
     }
 }
 
+/// Reads any item of the table: a validator's with its key, `None` for an item of another kind.
+///
+/// # Errors
+/// [`ItemError`].
+pub fn decode_validator<'a>(
+    read: impl Fn(&str) -> Option<&'a AttributeValue>,
+) -> Result<Option<(ValidatorKey, Item)>, ItemError> {
+    let Some(AttributeValue::S(id)) = read(ID) else {
+        return Ok(None);
+    };
+    let Some(key) = id.strip_prefix(VALIDATOR) else {
+        return Ok(None);
+    };
+    let key: ValidatorKey = key.parse().map_err(|_| ItemError {
+        id: id.clone(),
+        attribute: ID,
+    })?;
+    Ok(Some((key, Item::decode(id, read)?)))
+}
+
 struct Reader<'i, F> {
     id: &'i str,
     read: F,
 }
 
 impl<'a, F: Fn(&str) -> Option<&'a AttributeValue>> Reader<'_, F> {
-    fn malformed(&self, attribute: &'static str) -> DynamoDbError {
-        DynamoDbError::Item {
+    fn malformed(&self, attribute: &'static str) -> ItemError {
+        ItemError {
             id: self.id.to_owned(),
             attribute,
         }
     }
 
-    fn layout(&self) -> Result<(), DynamoDbError> {
+    fn layout(&self) -> Result<(), ItemError> {
         match (self.read)(LAYOUT) {
             Some(AttributeValue::N(version)) if version == LAYOUT_1 => Ok(()),
             _ => Err(self.malformed(LAYOUT)),
         }
     }
 
-    fn genesis(&self) -> Result<Root, DynamoDbError> {
+    fn genesis(&self) -> Result<Root, ItemError> {
         self.root(GENESIS)?.ok_or_else(|| self.malformed(GENESIS))
     }
 
-    fn number(&self, name: &'static str) -> Result<Option<u64>, DynamoDbError> {
+    fn number(&self, name: &'static str) -> Result<Option<u64>, ItemError> {
         match (self.read)(name) {
             None => Ok(None),
             Some(AttributeValue::N(digits)) => match digits.parse() {
@@ -184,7 +237,7 @@ impl<'a, F: Fn(&str) -> Option<&'a AttributeValue>> Reader<'_, F> {
     }
 
     /// Two numbers that come together or not at all.
-    fn pair(&self, one: &'static str, other: &'static str) -> Result<Option<(u64, u64)>, DynamoDbError> {
+    fn pair(&self, one: &'static str, other: &'static str) -> Result<Option<(u64, u64)>, ItemError> {
         match (self.number(one)?, self.number(other)?) {
             (Some(one), Some(other)) => Ok(Some((one, other))),
             (None, None) => Ok(None),
@@ -193,7 +246,7 @@ impl<'a, F: Fn(&str) -> Option<&'a AttributeValue>> Reader<'_, F> {
         }
     }
 
-    fn root(&self, name: &'static str) -> Result<Option<Root>, DynamoDbError> {
+    fn root(&self, name: &'static str) -> Result<Option<Root>, ItemError> {
         match (self.read)(name) {
             None => Ok(None),
             Some(AttributeValue::S(text)) => {
@@ -207,7 +260,7 @@ impl<'a, F: Fn(&str) -> Option<&'a AttributeValue>> Reader<'_, F> {
         }
     }
 
-    fn high_watermark(&self) -> Result<Option<HighWatermark>, DynamoDbError> {
+    fn high_watermark(&self) -> Result<Option<HighWatermark>, ItemError> {
         Ok(self
             .pair(HIGH_EPOCH, HIGH_SLOT)?
             .map(|(epoch, slot)| HighWatermark { epoch, slot }))
@@ -240,7 +293,7 @@ mod tests {
         },
     };
 
-    fn decode(attributes: &[(&'static str, AttributeValue)]) -> Result<Item, DynamoDbError> {
+    fn decode(attributes: &[(&'static str, AttributeValue)]) -> Result<Item, ItemError> {
         Item::decode("x", |name| {
             attributes
                 .iter()

@@ -1,0 +1,216 @@
+//! The `verify` command: an image judged from its bytes alone, and every line explained.
+//!
+//! Everything is computed anew: CRC, sections, registers, signature. What is published is compared with that; nothing of
+//! the image is believed. The file is read once for the registers and once more for what its ramdisks hold, never held.
+//! It reads no clock and rebuilds nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use attest::UnixMs;
+use eif::{EifError, EifFile, Measured};
+use kms_policy::request::ImagePcrs;
+use serde::Deserialize;
+
+use crate::cpio_read::Budget;
+use crate::cursor::Cursor;
+use crate::digest::{NotSha256, Sha256};
+use crate::policy::{self, PolicyError};
+
+mod checks;
+mod init;
+mod report;
+
+pub use report::{Check, Outcome, Report};
+
+/// What an image is measured against: the file that `build` writes beside it, or what `nitro-cli` prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The registers.
+    pub pcrs: ImagePcrs,
+    /// SHA-256 of the whole file, where it is published.
+    pub eif_sha256: Option<Sha256>,
+}
+
+/// Why a file is no publication of measurements.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishedError {
+    /// Not the JSON of measurements.
+    #[error(transparent)]
+    Pcrs(#[from] PolicyError),
+    /// `EifSha256` is none.
+    #[error("EifSha256 of {label} is wrong")]
+    EifSha256 {
+        /// Name of the file.
+        label: String,
+        /// Why.
+        #[source]
+        source: NotSha256,
+    },
+    /// Registers of debug mode, which every image has there.
+    #[error(
+        "{label} has an all-zero PCR{index}: every image in debug mode has it; use the measurements of the build"
+    )]
+    Zero {
+        /// Name of the file.
+        label: String,
+        /// Which register.
+        index: u8,
+    },
+}
+
+impl Published {
+    /// Reads `{"Measurements": {…}, "EifSha256": …}` with anything beside; `label` is used in errors.
+    ///
+    /// # Errors
+    /// [`PublishedError`].
+    pub fn read(label: &str, bytes: &[u8]) -> Result<Self, PublishedError> {
+        #[derive(Deserialize)]
+        struct Beside {
+            #[serde(rename = "EifSha256")]
+            eif_sha256: Option<String>,
+        }
+        let pcrs = policy::read_pcrs(label, bytes)?;
+        let registers = [(0, pcrs.pcr0), (1, pcrs.pcr1), (2, pcrs.pcr2)];
+        if let Some((index, _)) = registers.into_iter().find(|(_, pcr)| pcr.is_zero()) {
+            let label = label.to_owned();
+            return Err(PublishedError::Zero { label, index });
+        }
+        let beside: Beside = serde_json::from_slice(bytes).map_err(|source| {
+            let label = label.to_owned();
+            PolicyError::Json { label, source }
+        })?;
+        let eif_sha256 = beside.eif_sha256.map(|text| text.parse()).transpose();
+        let eif_sha256 = eif_sha256.map_err(|source| PublishedError::EifSha256 {
+            label: label.to_owned(),
+            source,
+        })?;
+        Ok(Self { pcrs, eif_sha256 })
+    }
+}
+
+/// What is asked of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// What it should be; without it only its own soundness is judged.
+    pub published: Option<Published>,
+    /// The instant at which the signing certificate has to be valid.
+    pub at: UnixMs,
+    /// How much its ramdisks may unpack to.
+    pub budget: Budget,
+}
+
+/// Why an image was not judged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The file could not be opened.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The path leads to a folder, a pipe or a device.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file could not be read to its end.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Judges the image at `path`. A refused image is no error but a [`Report`] that says so.
+///
+/// # Errors
+/// [`VerifyError`] when the file could not be looked at.
+pub fn verify(path: &Path, parameters: &Parameters) -> Result<Report, VerifyError> {
+    let file = open(path)?;
+    let unreadable = |source| VerifyError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut report = Report::new(parameters.at);
+    let mut image = match EifFile::open(Cursor::new(&file)) {
+        Ok(image) => image,
+        Err(EifError::Read(source)) => return Err(unreadable(source)),
+        Err(error) => {
+            report.push(checks::not_an_image(&error));
+            return Ok(report);
+        }
+    };
+    let measured = match image.measure() {
+        Ok(measured) => measured,
+        Err(EifError::Read(source)) => return Err(unreadable(source)),
+        Err(error) => {
+            report.push(checks::not_an_image(&error));
+            return Ok(report);
+        }
+    };
+    report.measured(&measured.measurements);
+    judge(&file, &mut image, &measured, parameters, &mut report).map_err(unreadable)?;
+    Ok(report)
+}
+
+fn judge(
+    file: &File,
+    image: &mut EifFile<Cursor<'_>>,
+    measured: &Measured,
+    parameters: &Parameters,
+    report: &mut Report,
+) -> io::Result<()> {
+    report.push(checks::form(image));
+    report.push(checks::crc(image, measured));
+    report.push(checks::architecture(image)?);
+    let published = parameters.published.as_ref();
+    for check in checks::registers(&measured.measurements, published) {
+        report.push(check);
+    }
+    if let Some(expected) = published.and_then(|published| published.eif_sha256) {
+        let (actual, _) = Sha256::of_reader(&mut Cursor::new(file))?;
+        report.push(checks::whole_file(expected, actual));
+    }
+    checks::signature(
+        image.signature(),
+        &measured.measurements.pcr0,
+        parameters.at,
+        report,
+    );
+    report.push(checks::memory(image));
+    init::check(image, parameters.budget, report)?;
+    checks::metadata(image, report)?;
+    if published.is_none() {
+        report.caveat("no published measurements were given (--pcrs): any sound image passes");
+    }
+    Ok(())
+}
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// [`VerifyError::Open`] or [`VerifyError::NotAFile`].
+fn open(path: &Path) -> Result<File, VerifyError> {
+    let unopened = |source| VerifyError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    // Looked at before it is opened: opening a pipe would wait for a writer.
+    if !fs::metadata(path).map_err(unopened)?.is_file() {
+        return Err(VerifyError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    File::open(path).map_err(unopened)
+}
