@@ -7,10 +7,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod audit;
+
+pub use audit::{DoctorArgs, LiveArgs, RebuildArgs};
+
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its
-/// manifest, an image that is damaged, a document that does not verify).
+/// manifest, an image that is damaged, a document that does not verify); 4 a locked input could not be fetched and was
+/// not given (the text names the file, its size and its SHA-256).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "eif-builder", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -51,7 +56,11 @@ pub enum Command {
     /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
     /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
     /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
-    Verify(VerifyArgs),
+    ///
+    /// In place of an image: --rebuild builds it again from a clean checkout and compares bytes and PCRs with the published ones;
+    /// --live asks a running enclave to prove that it is that image, with the operator's deployment config, TLS key and
+    /// validator keys. Both together are the whole way from a source tag to a live signer.
+    Verify(Box<VerifyArgs>),
     /// Make one self-contained page about an image, to look at rather than to read.
     ///
     /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
@@ -62,6 +71,8 @@ pub enum Command {
     /// Verify or show an attestation document.
     #[command(subcommand)]
     Attest(AttestCommand),
+    /// Tell what this host lacks to build, run, test and measure, why, and how to mend it. Changes nothing.
+    Doctor(DoctorArgs),
     /// Print a script that completes this program's command line in your shell.
     Completions(manual::Completions),
     /// Write this program's man pages, one for each command.
@@ -150,6 +161,8 @@ pub enum RecipeName {
     Kernel,
     /// QEMU with the Nitro Enclave machine, for the simulator
     Emulator,
+    /// The stand-in for Web3Signer in the tests: web3signer-standin.tar.gz
+    Standin,
 }
 
 /// `recipe`
@@ -232,6 +245,31 @@ pub struct DescribeArgs {
     pub json: bool,
 }
 
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
+    pub image: Option<PathBuf>,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
+    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
+    /// checked
+    #[arg(long, value_name = "FILE")]
+    pub pcrs: Option<PathBuf>,
+    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
+    pub at: Option<String>,
+    /// Print JSON; of a live enclave with its document, for another program to check
+    #[arg(long)]
+    pub json: bool,
+    /// Build it again.
+    #[command(flatten)]
+    pub rebuild: RebuildArgs,
+    /// Ask a running one.
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
 /// A document about an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Paper {
@@ -282,23 +320,6 @@ pub struct SignArgs {
     #[arg(long, value_name = "URL")]
     pub kms_endpoint: Option<String>,
     /// Print the measurements as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `verify`
-#[derive(Clone, Debug, Args)]
-pub struct VerifyArgs {
-    /// The image
-    #[arg(value_name = "EIF")]
-    pub image: PathBuf,
-    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there
-    #[arg(long, value_name = "FILE")]
-    pub pcrs: Option<PathBuf>,
-    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<String>,
-    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

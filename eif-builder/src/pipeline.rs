@@ -26,6 +26,7 @@ use crate::sbom::evidence::{
 };
 use crate::sign::{self, SignError, Signer};
 use crate::store::StoreError;
+use crate::upstream::{self, UpstreamError};
 
 /// Form of image parts. Changes when the same key would give other files.
 const FORM: &[u8] = b"nitro-web3signer image, form 1";
@@ -63,6 +64,9 @@ pub enum PipelineError {
     /// The image's packages could not be had.
     #[error("cannot get the packages of the image")]
     Packages(#[from] RootError),
+    /// A release of another project could not be had.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The workspace could not be read.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -240,6 +244,13 @@ impl Pipeline<'_> {
             key.field(root.key.as_bytes());
             Some(root.path)
         };
+        let mut tarballs = BTreeMap::new();
+        for tarball in &manifest.tarballs {
+            let unpacked = upstream::provide(self.workshop.store, &locked, tarball, self.fetcher)?;
+            key.field(tarball.download.as_bytes());
+            key.field(unpacked.key.as_bytes());
+            tarballs.insert(tarball.download.clone(), unpacked.path);
+        }
         let ingredients = Ingredients {
             manifest: &manifest,
             kernel: kernel.path,
@@ -248,6 +259,7 @@ impl Pipeline<'_> {
             init,
             programs,
             packages,
+            tarballs,
         };
         let key = key.finish();
         let part = self.workshop.store.part_or_build(key, |dir| {
@@ -459,10 +471,10 @@ mod tests {
         for file in [EIF_FILE, PCRS_FILE, POLICY_FILE].into_iter().chain(papers) {
             fs::write(part.join(file), file).unwrap();
         }
-        let error = publish(&part, &part, "n", &out).unwrap_err();
+        let error = publish(&part, &part, &part, "n", &out).unwrap_err();
         assert!(error.to_string().ends_with("n.weights.json"), "{error}");
         fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
-        let output = publish(&part, &part, "n", &out).unwrap();
+        let output = publish(&part, &part, &part, "n", &out).unwrap();
         assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
         assert_eq!(output.pcrs, out.join("n.pcrs.json"));
         #[expect(clippy::disallowed_methods, reason = "only counted")]
