@@ -36,6 +36,17 @@ pub enum Command {
     Assemble(AssembleArgs),
     /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
     Describe(DescribeArgs),
+    /// Take an image apart: its sections, and what its ramdisks unpack to.
+    ///
+    /// Needs no root rights: owners, devices and set-id bits are in a listing beside each tree. Nothing is verified. Exit
+    /// code 3 when the image is malformed or would write outside of DIR; DIR is whole or not there.
+    Extract(ExtractArgs),
+    /// Explain why two images differ: section, ramdisk, path, mode, owner, time, content.
+    ///
+    /// Text is shown as a unified diff, programs by section, zip and jar by member, a kernel by option where it carries its
+    /// configuration. Works on images of any tool. Exit code 0 when every byte is the same, 3 when not, 1 when a file cannot
+    /// be read or is no image.
+    Diff(DiffArgs),
     /// Sign an image, or sign it anew: PCR8 is then the certificate's.
     ///
     /// Only the header and the signature section change. The image is signed or stays as it was: a key that is not the
@@ -213,6 +224,34 @@ pub struct DescribeArgs {
     /// The image
     #[arg(value_name = "EIF")]
     pub image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `extract`
+#[derive(Clone, Debug, Args)]
+pub struct ExtractArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// The folder to make; it must not be there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Write the sections as they are and unpack no ramdisk
+    #[arg(long)]
+    pub sections_only: bool,
+}
+
+/// `diff`
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// One image
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The other
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,8 @@ mod assemble;
 mod attest;
 mod build;
 mod describe;
+mod diff;
+mod extract;
 mod lock;
 mod policy;
 mod sign;
@@ -42,6 +44,8 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Build(args) => build::build(args, host, out),
         Command::Recipe(args) => build::recipe(args, host, out),
         Command::Describe(args) => describe::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
+        Command::Extract(args) => extract::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, host, out),
         Command::Sign(args) => sign::run(args, host, out),

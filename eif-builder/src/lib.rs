@@ -23,6 +23,7 @@
 //! - [`partial`]: a file that is whole or not there
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`cursor`]: independent readers of one open file
+//! - [`mod@diff`]: why two images differ; [`mod@extract`]: an image taken apart
 //! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
 //! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
@@ -42,8 +43,10 @@ pub mod crates;
 pub mod cursor;
 pub mod debian;
 pub mod describe;
+pub mod diff;
 pub mod digest;
 pub mod enter;
+pub mod extract;
 pub mod fetch;
 pub mod host;
 pub mod image;
