@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its
-/// manifest, an image that is damaged, a document that does not verify).
+/// manifest, an image that is damaged or not as published, images that differ, a key policy that is weak, a document that
+/// does not verify).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "eif-builder", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -297,9 +298,38 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// What else can be done with a key policy.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Find what is weak in a key policy: why, and how to mend it.
+    ///
+    /// Unconditional use, wildcard principals, conditions on part of the PCRs or of the actions, a joint Deny, all-zero and
+    /// stale PCRs, kms:PutKeyPolicy for many, and more. Exit code 3 when something is found or the text is no key policy,
+    /// 1 when a file cannot be read.
+    Lint(PolicyLintArgs),
+}
+
+/// `policy lint`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyLintArgs {
+    /// The key policy (aws kms get-key-policy --policy-name default --output text)
+    #[arg(value_name = "POLICY")]
+    pub policy: PathBuf,
+    /// Measurements of an image that should be in use; give it again for each. Others in the policy are stale
+    #[arg(long = "pcrs", value_name = "FILE")]
+    pub pcrs: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `policy`
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct PolicyArgs {
+    /// Instead of printing one.
+    #[command(subcommand)]
+    pub command: Option<PolicyCommand>,
     /// Measurements of an image to admit (out/NAME.pcrs.json); give it again for each image of a rollout
     #[arg(long = "pcrs", value_name = "FILE", required = true)]
     pub pcrs: Vec<PathBuf>,

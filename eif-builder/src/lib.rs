@@ -27,6 +27,7 @@
 //! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
 //! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
+//! - [`lint`]: what is weak in such a policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
@@ -51,6 +52,7 @@ pub mod fetch;
 pub mod host;
 pub mod image;
 pub mod initramfs;
+pub mod lint;
 pub mod listing;
 pub mod lock;
 pub mod lock_cmd;

@@ -142,7 +142,7 @@ fn unified(path: &str, a: &str, b: &str) -> Content {
     let lines = text.split_inclusive('\n').map(|line| {
         let (body, end) = line.strip_suffix('\n').map_or((line, ""), |body| (body, "\n"));
         body.split('\t')
-            .map(|part| printable_text(part))
+            .map(printable_text)
             .collect::<Vec<_>>()
             .join("\t")
             + end

@@ -157,6 +157,9 @@ fn leaves(path: String, value: &Value, out: &mut BTreeMap<String, String>) {
     }
 }
 
+/// One property of a certificate, as text.
+type Show = fn(&SigningCertificate) -> String;
+
 /// Whose signature it is, and until when.
 pub(super) fn signature(a: &Side<'_>, b: &Side<'_>) -> Vec<Change> {
     let (of_a, of_b) = (a.image.signature(), b.image.signature());
@@ -169,10 +172,10 @@ pub(super) fn signature(a: &Side<'_>, b: &Side<'_>) -> Vec<Change> {
         first.and_then(|first| SigningCertificate::from_pem(&first.certificate_pem).ok())
     };
     let (of_a, of_b) = (certificate(of_a), certificate(of_b));
-    let value = |certificate: &Option<SigningCertificate>, show: fn(&SigningCertificate) -> String| {
+    let value = |certificate: &Option<SigningCertificate>, show: Show| {
         certificate.as_ref().map_or_else(|| ABSENT.to_owned(), show)
     };
-    let shown: [(&str, fn(&SigningCertificate) -> String); 5] = [
+    let shown: [(&str, Show); 5] = [
         ("certificate, SHA-256", |c| c.sha256.to_string()),
         ("subject", |c| c.subject.clone()),
         ("valid from", |c| c.not_before.to_string()),

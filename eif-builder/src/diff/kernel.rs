@@ -55,8 +55,8 @@ pub(super) struct Kernel {
 }
 
 pub(super) fn read(side: &mut Side<'_>, index: usize) -> Result<Kernel, DiffError> {
-    let size = side.image.sections().get(index).map_or(0, |section| section.size);
-    if size > MAX_KERNEL_BYTES {
+    let sections = side.image.sections();
+    if sections.get(index).map_or(0, |section| section.size) > MAX_KERNEL_BYTES {
         let notes = vec![format!(
             "a kernel of more than {MAX_KERNEL_BYTES} bytes is compared as bytes"
         )];

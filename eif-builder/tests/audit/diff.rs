@@ -222,6 +222,11 @@ fn what_only_the_bytes_tell() {
     );
 }
 
+/// So many lines, each another.
+fn numbered(lines: usize) -> String {
+    (0..lines).fold(String::new(), |text, n| text + &format!("line {n}\n"))
+}
+
 fn content(path: &str, a: &[u8], b: &[u8]) -> Content {
     let found = of_ramdisks(cpio(&[Raw::file(path, a)]), zstd(&cpio(&[Raw::file(path, b)])));
     found.changed[0].content.clone().unwrap()
@@ -241,12 +246,12 @@ fn text_is_a_unified_diff_that_no_terminal_obeys() {
     );
     let text = serde_json::to_string(&found).unwrap();
     assert!(!text.contains('\u{1b}') && text.contains("\\\\x1b[2J"), "{text}");
-    let long: String = (0..4000).map(|n| format!("line {n}\n")).collect();
+    let long = numbered(4000);
     let Content::Text { unified, cut } = content("long", long.as_bytes(), b"short\n") else {
         panic!("not a text");
     };
     assert!(cut && unified.len() <= 32 << 10);
-    let longer: String = (0..6000).map(|n| format!("{n}\n")).collect();
+    let longer = numbered(6000);
     let reason = content("longer", longer.as_bytes(), b"short\n");
     assert!(matches!(reason, Content::Bytes(reason) if reason.contains("too many lines")));
 }

@@ -11,6 +11,7 @@ mod archives;
 mod diff;
 mod extract;
 mod keys;
+mod lint;
 mod sign;
 mod support;
 mod verify;
