@@ -7,10 +7,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use eif::{Architecture, EifWriter, Metadata, Part, Parts, Signature, WriteError, Written};
 use serde_json::Value;
+
+use crate::partial::{Partial, PartialError};
+use crate::sign::{self, SignError, Signed, Signer};
 
 /// Longest file of custom metadata in bytes, as AWS's tools allow it.
 pub const MAX_CUSTOM_METADATA_BYTES: u64 = 4096;
@@ -86,22 +88,17 @@ pub enum AssembleError {
         /// Its length in bytes.
         actual: usize,
     },
-    /// The output's path does not end in a file name.
-    #[error("the output {} is not a file name", output.display())]
-    NoFileName {
-        /// The path.
-        output: PathBuf,
-    },
     /// The file beside the output could not be made or renamed.
-    #[error("cannot {action} {}", path.display())]
-    Output {
-        /// `create`, `close` or `replace`.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The operating system's reason.
+    #[error(transparent)]
+    Output(#[from] PartialError),
+    /// The image was not signed, so there is none.
+    #[error("cannot sign {}", output.display())]
+    Sign {
+        /// Where the image should go.
+        output: PathBuf,
+        /// Why.
         #[source]
-        source: io::Error,
+        source: SignError,
     },
     /// The image could not be written.
     #[error("cannot assemble {}", output.display())]
@@ -144,6 +141,27 @@ struct Input {
 /// # Errors
 /// [`AssembleError`]; the output is then what it was before, and no other file is left.
 pub fn assemble(assembly: &Assembly) -> Result<Written, AssembleError> {
+    let (partial, written) = write(assembly)?;
+    partial.rename_to(&assembly.output)?;
+    Ok(written)
+}
+
+/// Writes the image, signed by `signer` in place of [`Assembly::signature`], or no image at all.
+///
+/// # Errors
+/// [`AssembleError`]; the output is then what it was before, and no other file is left.
+pub fn assemble_signed(assembly: &Assembly, signer: &Signer) -> Result<Signed, AssembleError> {
+    let (unsigned, _) = write(assembly)?;
+    let signed = sign::signed_copy(&unsigned.file, &assembly.output, signer);
+    let (partial, signed) = signed.map_err(|source| AssembleError::Sign {
+        output: assembly.output.clone(),
+        source,
+    })?;
+    partial.rename_to(&assembly.output)?;
+    Ok(signed)
+}
+
+fn write(assembly: &Assembly) -> Result<(Partial, Written), AssembleError> {
     let actual = assembly.cmdline.len();
     if actual > MAX_COMMAND_LINE_BYTES {
         return Err(AssembleError::CommandLine { actual });
@@ -175,8 +193,7 @@ pub fn assemble(assembly: &Assembly) -> Result<Written, AssembleError> {
             output: assembly.output.clone(),
             source,
         })?;
-    partial.rename_to(&assembly.output)?;
-    Ok(written)
+    Ok((partial, written))
 }
 
 /// Reads a file of custom metadata: at most 4096 bytes of JSON.
@@ -249,68 +266,6 @@ fn refuse_to_replace<'a>(
             role: input.role,
             path: input.path.clone(),
         }),
-    }
-}
-
-/// The file beside the output; removed unless it was renamed.
-struct Partial {
-    path: PathBuf,
-    file: File,
-    renamed: bool,
-}
-
-impl Partial {
-    fn beside(output: &Path) -> Result<Self, AssembleError> {
-        // Two assemblies in one process must not meet.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Some(name) = output.file_name() else {
-            return Err(AssembleError::NoFileName {
-                output: output.to_owned(),
-            });
-        };
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!(
-            ".{}.{}-{number}.partial",
-            name.to_string_lossy(),
-            std::process::id()
-        );
-        let path = output.with_file_name(name);
-        match File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-        {
-            Ok(file) => Ok(Self {
-                path,
-                file,
-                renamed: false,
-            }),
-            Err(source) => Err(AssembleError::Output {
-                action: "create",
-                path,
-                source,
-            }),
-        }
-    }
-
-    fn rename_to(mut self, output: &Path) -> Result<(), AssembleError> {
-        fs::rename(&self.path, output).map_err(|source| AssembleError::Output {
-            action: "replace",
-            path: output.to_owned(),
-            source,
-        })?;
-        self.renamed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // The error that led here is the one to report.
-            drop(fs::remove_file(&self.path));
-        }
     }
 }
 

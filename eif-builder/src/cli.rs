@@ -40,6 +40,16 @@ pub enum Command {
     Assemble(AssembleArgs),
     /// Show everything that is in an image: sections, hashes, PCRs, command line, files.
     Describe(DescribeArgs),
+    /// Print what an image is made of (CycloneDX, SPDX) or what it was made from (in-toto, SLSA).
+    ///
+    /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
+    /// image and its inputs, so anybody can make them again and compare.
+    Sbom(SbomArgs),
+    /// Sign an image, or sign it anew: PCR8 is then the certificate's.
+    ///
+    /// Only the header and the signature section change. The image is signed or stays as it was: a key that is not the
+    /// certificate's, a certificate that is not valid now, or a KMS that does not answer is exit code 1.
+    Sign(SignArgs),
     /// Judge an image from its bytes alone, and compare it with published measurements.
     ///
     /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
@@ -50,11 +60,11 @@ pub enum Command {
     /// --live asks a running enclave to prove that it is that image, with the operator's deployment config, TLS key and
     /// validator keys. Both together are the whole way from a source tag to a live signer.
     Verify(Box<VerifyArgs>),
-    /// Print what an image is made of (CycloneDX, SPDX) or what it was made from (in-toto, SLSA).
+    /// Make one self-contained page about an image, to look at rather than to read.
     ///
-    /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
-    /// image and its inputs, so anybody can make them again and compare.
-    Sbom(SbomArgs),
+    /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
+    /// NAME.kernel.config beside it, when their digests belong to it.
+    Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
@@ -79,6 +89,20 @@ pub struct StoreArgs {
     pub jobs: Option<NonZeroUsize>,
 }
 
+/// The key that an image is signed with. Both are given or neither.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SigningArgs {
+    /// Sign with this P-384 key: a PEM file, or the ARN of a KMS key (credentials as the AWS command line finds them)
+    #[arg(long, value_name = "FILE|ARN", requires = "signing_certificate")]
+    pub signing_key: Option<String>,
+    /// The key's certificate (PEM). PCR8 is a hash over it
+    #[arg(long, value_name = "FILE", requires = "signing_key")]
+    pub signing_certificate: Option<PathBuf>,
+    /// Reach KMS here instead of at the region's own address
+    #[arg(long, value_name = "URL", requires = "signing_key")]
+    pub kms_endpoint: Option<String>,
+}
+
 /// `build`
 #[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
@@ -97,6 +121,9 @@ pub struct BuildArgs {
     /// Take this file for a locked download instead of fetching it; its SHA-256 is checked all the same
     #[arg(long = "download", value_name = "NAME=FILE", value_parser = named_file)]
     pub downloads: Vec<(String, PathBuf)>,
+    /// Sign the image.
+    #[command(flatten)]
+    pub signing: SigningArgs,
     /// Print the measurements as JSON
     #[arg(long)]
     pub json: bool,
@@ -196,6 +223,9 @@ pub struct AssembleArgs {
     /// CPUs that the image asks for
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub default_cpus: u64,
+    /// Sign the image.
+    #[command(flatten)]
+    pub signing: SigningArgs,
     /// Print the measurements as JSON
     #[arg(long)]
     pub json: bool,
@@ -210,31 +240,6 @@ pub struct DescribeArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// `verify`
-#[derive(Clone, Debug, Args)]
-pub struct VerifyArgs {
-    /// The image
-    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
-    pub image: Option<PathBuf>,
-    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
-    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
-    /// checked
-    #[arg(long, value_name = "FILE")]
-    pub pcrs: Option<PathBuf>,
-    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
-    pub at: Option<String>,
-    /// Print JSON; of a live enclave with its document, for another program to check
-    #[arg(long)]
-    pub json: bool,
-    /// Build it again.
-    #[command(flatten)]
-    pub rebuild: RebuildArgs,
-    /// Ask a running one.
-    #[command(flatten)]
-    pub live: LiveArgs,
 }
 
 /// A document about an image.
@@ -266,6 +271,74 @@ pub struct SbomArgs {
     /// Where things are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+/// `sign`
+#[derive(Clone, Debug, Args)]
+pub struct SignArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Write the signed image here instead of in its place
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Sign with this P-384 key: a PEM file, or the ARN of a KMS key (credentials as the AWS command line finds them)
+    #[arg(long, value_name = "FILE|ARN")]
+    pub signing_key: String,
+    /// The key's certificate (PEM). PCR8 is a hash over it
+    #[arg(long, value_name = "FILE")]
+    pub signing_certificate: PathBuf,
+    /// Reach KMS here instead of at the region's own address
+    #[arg(long, value_name = "URL")]
+    pub kms_endpoint: Option<String>,
+    /// Print the measurements as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
+    pub image: Option<PathBuf>,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
+    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
+    /// checked
+    #[arg(long, value_name = "FILE")]
+    pub pcrs: Option<PathBuf>,
+    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
+    pub at: Option<String>,
+    /// Print JSON; of a live enclave with its document, for another program to check
+    #[arg(long)]
+    pub json: bool,
+    /// Build it again.
+    #[command(flatten)]
+    pub rebuild: RebuildArgs,
+    /// Ask a running one.
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Where to write the page
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Show what changed since this image
+    #[arg(long, value_name = "EIF")]
+    pub against: Option<PathBuf>,
+    /// Take this CycloneDX document instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
+    /// Take this kernel configuration instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
 }
 
 /// `policy`

@@ -9,7 +9,9 @@ mod doctor;
 mod lock;
 mod manual;
 mod policy;
+mod report;
 mod sbom;
+mod sign;
 mod verify;
 
 use std::io::{self, Write};
@@ -46,9 +48,11 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Recipe(args) => build::recipe(args, host, out),
         Command::Describe(args) => describe::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
-        Command::Assemble(args) => assemble::run(args, out),
-        Command::Verify(args) => audit::run(args, host, out),
+        Command::Report(args) => report::run(args, out),
         Command::Sbom(args) => sbom::run(args, host, out),
+        Command::Assemble(args) => assemble::run(args, host, out),
+        Command::Sign(args) => sign::run(args, host, out),
+        Command::Verify(args) => audit::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),

@@ -20,6 +20,7 @@
 //! - [`crates`]: static programs of this workspace as parts
 //! - [`recipes`]: the build root, the kernel and the emulator
 //! - [`assemble`]: kernel, command line and ramdisks to an image file
+//! - [`partial`]: a file that is whole or not there
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`cursor`]: independent readers of one open file
 //! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
@@ -28,6 +29,7 @@
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`verdict`]: what an audit found; [`rebuild`]: an image built again; [`live`]: a running enclave
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
+//! - [`mod@report`]: one page about an image
 //! - [`doctor`]: what this host lacks
 //! - [`cli`]: the command line's types; [`host`]: what `main` read from the machine; [`commands`]: one call each
 //! - [`pipeline`]: the order of the stages, which nothing else knows
@@ -58,12 +60,14 @@ pub mod lock_cmd;
 pub mod manifest;
 pub mod mirror;
 pub mod part;
+pub mod partial;
 pub mod pipeline;
 pub mod policy;
 pub mod provenance;
 pub mod ramdisk;
 pub mod rebuild;
 pub mod recipes;
+pub mod report;
 pub mod request;
 pub mod root;
 pub mod rootfs;

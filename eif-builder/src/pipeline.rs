@@ -18,11 +18,13 @@ use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FI
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
 use crate::part::{BuiltPart, PartError, Root, Workshop};
+use crate::partial::{self, PartialError};
 use crate::recipes::{RecipeError, Recipes};
 use crate::root::{self, RootError, Rules};
 use crate::sbom::evidence::{
     CYCLONEDX_FILE, EvidenceError, KERNEL_CONFIG_FILE, PROVENANCE_FILE, Paperwork, SPDX_FILE,
 };
+use crate::sign::{self, SignError, Signer};
 use crate::store::StoreError;
 
 /// Form of image parts. Changes when the same key would give other files.
@@ -76,6 +78,12 @@ pub enum PipelineError {
     /// The bills of materials and the provenance could not be made.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// The image was not signed.
+    #[error("the image is built, but cannot be signed; nothing was written")]
+    Sign(#[from] SignError),
+    /// A file beside the output could not be made.
+    #[error(transparent)]
+    Partial(#[from] PartialError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -174,8 +182,29 @@ impl Pipeline<'_> {
         own: Option<&OwnKernel>,
         out: &Path,
     ) -> Result<Output, PipelineError> {
+        self.build_signed(manifest, own, out, None)
+    }
+
+    /// As [`Pipeline::build`]; with a signer the image is signed, or there is none. Its papers are those of the image without
+    /// the signature, whose PCR0, PCR1 and PCR2 are the same.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; files in `out` are then as they were, each whole.
+    pub fn build_signed(
+        &self,
+        manifest: &Path,
+        own: Option<&OwnKernel>,
+        out: &Path,
+        signer: Option<&Signer>,
+    ) -> Result<Output, PipelineError> {
         let made = self.make(manifest, own)?;
-        publish(&made.image, &made.papers, &made.name, out)
+        match signer {
+            None => publish(&made.image, &made.image, &made.papers, &made.name, out),
+            Some(signer) => {
+                let signed = SignedImage::make(&made.image, &made.name, out, signer)?;
+                publish(&made.image, &signed.dir, &made.papers, &made.name, out)
+            }
+        }
     }
 
     /// Builds the image of a manifest and its papers in the store.
@@ -332,10 +361,18 @@ fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
 
 /// Copies the image and its papers into the output folder, each file whole or not at all. The EIF comes last but one: a
 /// measurement never describes an image that is not there.
-fn publish(part: &Path, papers: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
+///
+/// `image` is where the EIF and its measurements are: the part itself, or a signed copy.
+fn publish(
+    part: &Path,
+    image: &Path,
+    papers: &Path,
+    name: &str,
+    out: &Path,
+) -> Result<Output, PipelineError> {
     fs::create_dir_all(out).map_err(io_error("create", out))?;
-    let copy_from = |dir: &Path, file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
-        let (from, to) = (dir.join(file), out.join(format!("{name}.{suffix}")));
+    let copy = |from: &Path, file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
+        let (from, to) = (from.join(file), out.join(format!("{name}.{suffix}")));
         let partial = out.join(format!(".{name}.{suffix}.{}", std::process::id()));
         let done = fs::copy(&from, &partial).and_then(|_| fs::rename(&partial, &to));
         if done.is_err() {
@@ -344,18 +381,52 @@ fn publish(part: &Path, papers: &Path, name: &str, out: &Path) -> Result<Output,
         done.map_err(io_error("write", &to))?;
         Ok(to)
     };
-    let copy = |file: &str, suffix: &str| copy_from(part, file, suffix);
-    let paper = |file: &str| copy_from(papers, file, file);
+    let paper = |file: &str| copy(papers, file, file);
     paper(KERNEL_CONFIG_FILE)?;
     Ok(Output {
         cyclonedx: paper(CYCLONEDX_FILE)?,
         spdx: paper(SPDX_FILE)?,
         provenance: paper(PROVENANCE_FILE)?,
-        policy: copy(POLICY_FILE, "kms-key-policy.json")?,
-        weights: copy(WEIGHTS_FILE, "weights.json")?,
-        eif: copy(EIF_FILE, "eif")?,
-        pcrs: copy(PCRS_FILE, "pcrs.json")?,
+        policy: copy(part, POLICY_FILE, "kms-key-policy.json")?,
+        weights: copy(part, WEIGHTS_FILE, "weights.json")?,
+        eif: copy(image, EIF_FILE, "eif")?,
+        pcrs: copy(image, PCRS_FILE, "pcrs.json")?,
     })
+}
+
+/// A signed copy of an image part's EIF with its measurements, in a folder that goes when this does.
+struct SignedImage {
+    dir: PathBuf,
+}
+
+impl SignedImage {
+    fn make(part: &Path, name: &str, out: &Path, signer: &Signer) -> Result<Self, PipelineError> {
+        fs::create_dir_all(out).map_err(io_error("create", out))?;
+        let dir = partial::beside(&out.join(format!("{name}.signed")))?;
+        fs::create_dir(&dir).map_err(io_error("create", &dir))?;
+        let image = Self { dir };
+        let eif = image.dir.join(EIF_FILE);
+        let signed = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
+        let published = part.join(PCRS_FILE);
+        let text = fs::read(&published).map_err(io_error("read", &published))?;
+        let mut pcrs: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)
+            .map_err(io::Error::from)
+            .map_err(io_error("read", &published))?;
+        pcrs.insert("Measurements".to_owned(), signed.measurements.to_json());
+        let sha256 = file_digest(&eif)?.to_string();
+        pcrs.insert("EifSha256".to_owned(), sha256.into());
+        let path = image.dir.join(PCRS_FILE);
+        let text = format!("{:#}\n", serde_json::Value::Object(pcrs));
+        fs::write(&path, text).map_err(io_error("write", &path))?;
+        Ok(image)
+    }
+}
+
+impl Drop for SignedImage {
+    fn drop(&mut self) {
+        // What could not be removed is in a folder whose name says what it is.
+        drop(fs::remove_dir_all(&self.dir));
+    }
 }
 
 #[cfg(test)]

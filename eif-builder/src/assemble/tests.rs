@@ -140,7 +140,7 @@ fn parts_at_fault() {
 
 #[test]
 fn the_output_is_never_an_input() {
-    use AssembleError::{NoFileName, Output, OutputIsInput};
+    use AssembleError::{Output, OutputIsInput};
     let bench = Bench::new();
     fs::hard_link(bench.path("r1"), bench.path("hard")).unwrap();
     symlink("kernel", bench.path("soft")).unwrap();
@@ -157,19 +157,19 @@ fn the_output_is_never_an_input() {
     assert_eq!(fs::read(bench.path("kernel")).unwrap(), b"the kernel");
     assert!(matches!(
         bench.refused(|a| a.output = PathBuf::from("/")),
-        NoFileName { .. }
+        Output(PartialError::NoFileName { .. })
     ));
     assert!(matches!(
         bench.refused(|a| a.output = bench.path("no/such/folder")),
-        Output { action: "create", .. }
+        Output(PartialError::Io { action: "create", .. })
     ));
     fs::create_dir(bench.path("folder")).unwrap();
     assert!(matches!(
         bench.refused(|a| a.output = bench.path("folder")),
-        Output {
+        Output(PartialError::Io {
             action: "replace",
             ..
-        }
+        })
     ));
 }
 

@@ -6,10 +6,11 @@ use eif::{Architecture, BuildInfo, Metadata};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::assemble::{Assembly, assemble, custom_metadata};
+use crate::assemble::{Assembly, assemble, assemble_signed, custom_metadata};
 use crate::cli::{Arch, AssembleArgs};
+use crate::host::Host;
 
-pub(super) fn run(args: &AssembleArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &AssembleArgs, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let custom = args
         .metadata
         .as_deref()
@@ -40,6 +41,10 @@ pub(super) fn run(args: &AssembleArgs, out: &mut dyn Write) -> anyhow::Result<Ou
         },
         signature: None,
     };
+    if let Some(signer) = super::sign::signer(&args.signing, host)? {
+        let signed = assemble_signed(&assembly, &signer)?;
+        return super::sign::print(&signed, &args.output, args.json, out);
+    }
     let written = assemble(&assembly)?;
     if args.json {
         writeln!(

@@ -26,8 +26,10 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         nsm_module: args.nsm_module.clone(),
     });
     let local = args.downloads.iter().cloned().collect();
+    // Before the long part: a key that cannot be used is told at once.
+    let signer = super::sign::signer(&args.signing, host)?;
     let output = with_pipeline(&args.store, host, &args.manifest, local, |pipeline| {
-        Ok(pipeline.build(&args.manifest, own.as_ref(), &args.out)?)
+        Ok(pipeline.build_signed(&args.manifest, own.as_ref(), &args.out, signer.as_ref())?)
     })?;
     let read =
         |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));

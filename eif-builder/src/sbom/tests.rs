@@ -14,7 +14,7 @@ fn inventory() -> Inventory {
     part.licence = Licence::of_crate("MIT OR Apache-2.0");
     let mut file = Component::new(Kind::File, "/etc/\u{202e}x\"<script>".to_owned(), String::new());
     file.places.insert(Place::app("/rootfs/etc/\u{202e}x\"<script>"));
-    let zero = eif::Measurements {
+    let zero = Measurements {
         pcr0: eif::Pcr::from_bytes([0; 48]),
         pcr1: eif::Pcr::from_bytes([1; 48]),
         pcr2: eif::Pcr::from_bytes([2; 48]),

@@ -6,5 +6,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod keys;
+mod sign;
 mod support;
 mod verify;
