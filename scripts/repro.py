@@ -113,7 +113,8 @@ def pcrs(out, image):
 
 
 class Matrix:
-    def __init__(self, image, builder, out, work):
+    def __init__(self, image, builder, out, work, carry):
+        self.carry = carry
         self.image, self.builder, self.work = image, Path(builder).resolve(), Path(work)
         kernel = Path(run([self.builder, "recipe", "kernel", "--tree", TOP]).stdout.strip())
         self.store = next(dir for dir in kernel.parents if (dir / "blobs").is_dir())
@@ -163,12 +164,13 @@ class Matrix:
         return place, place.build()
 
     def debian13(self):
-        """host Debian 13 without network (extracted root): eif-builder compiled there by Debian's rustc, everything built by it"""
+        """host Debian 13 (extracted root, no network): eif-builder compiled there by Debian's rustc unless --carry, kernel and all built by it"""
         place = Place(self, "debian13", compiled=lambda name: False)
         root = Path(run([self.builder, "recipe", "build-root", "--tree", TOP]).stdout.strip())
         host = place.dir / "host"
         run(["cp", "-a", "--reflink=auto", root, host])
-        done = run(["bash", TOP / "reproducible/other-host.sh", host, place.dir, cargo_home()])
+        tool = [self.builder] if self.carry else []
+        done = run(["bash", TOP / "reproducible/other-host.sh", host, place.dir, cargo_home(), self.image, *tool])
         versions = [line for line in done.stdout.splitlines() if line.startswith("host: ")]
         print("\n".join(versions), file=sys.stderr)
         return place, place.result(done.stderr)
@@ -206,11 +208,12 @@ def main():
     parser.add_argument("out", metavar="OUT")
     parser.add_argument("--cells", default=",".join(CELLS))
     parser.add_argument("--work", help="folder for the cells; on the store's file system its inputs are linked, not copied")
+    parser.add_argument("--carry", action="store_true", help="debian13: run EIF_BUILDER there in place of one compiled there (minutes less)")
     flags = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="nitro-repro-", dir=flags.work))
     # Another user must get through.
     os.chmod(work, 0o755)
-    matrix = Matrix(flags.image, flags.builder, flags.out, work)
+    matrix = Matrix(flags.image, flags.builder, flags.out, work, flags.carry)
     rows, worst = [], 0
     for name in flags.cells.split(","):
         if name not in CELLS:
