@@ -240,7 +240,12 @@ fn what_was_exported_can_be_imported() {
 fn the_policy_of_the_key_is_asked_of_kms() {
     let deployment = Deployment::new();
     let output = deployment.run(&["policy", "check"]);
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        crate::support::stderr(&output)
+    );
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["policy"], deployment.key_arn);
     let codes = report["findings"].to_string();
