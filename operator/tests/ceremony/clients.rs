@@ -195,3 +195,46 @@ fn a_credential_is_taken_in_both_forms_and_not_shown() {
     }
     assert_eq!(item(&deployment)["slashing_credential_version"]["N"], "2");
 }
+
+#[test]
+fn a_database_has_a_credential_of_its_own_form() {
+    let deployment = Deployment::new();
+    deployment.ok(&create(&deployment, &[]));
+    let mut config = deployment.config.clone();
+    let store =
+        json!({"kind": "postgresql", "host": "db.example.org", "port": 5432, "database": "web3signer"});
+    config["slashing_store"] = store.clone();
+    config["outbound"] = json!([{"name": "db.example.org", "port": 5432, "vsock_port": 8001}]);
+    deployment.write_config(&config);
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    let ca_pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    let login = json!({"username": "signer", "password": format!("{PLANTED} \"quoted\""), "ca_pem": ca_pem});
+    let path = file(&deployment, "login.json", login.to_string());
+    let set = [
+        "slashing",
+        "credential",
+        "set",
+        "--table",
+        &deployment.tls,
+        "--file",
+        &path,
+    ];
+    assert_eq!(deployment.ok(&set)["name"], "signer");
+    let plain = plaintext(
+        &deployment,
+        Kind::SlashingCredential,
+        "encrypted_slashing_credential_b64",
+    );
+    assert_eq!(plain, json!({"version": 1, "postgresql": login}));
+    let store = serde_json::from_value(store).unwrap();
+    let read = provision::payload::store::store(plain.to_string().as_bytes(), &store).unwrap();
+    assert_eq!(read.version, 1);
+    // The form of the other store, and a login without authority.
+    let mut bare = login;
+    bare["ca_pem"] = json!("");
+    for bad in [json!({"access_key_id": "A", "secret_access_key": PLANTED}), bare] {
+        file(&deployment, "login.json", bad.to_string());
+        let words = deployment.refused(&set);
+        assert!(words.contains("username, password and ca_pem"), "{words}");
+    }
+}
