@@ -214,8 +214,8 @@ impl Pipeline<'_> {
         match signer {
             None => publish(&made.image, &made.image, &made.papers, &made.name, out),
             Some(signer) => {
-                let signed = SignedImage::make(&made.image, &made.name, out, signer)?;
-                publish(&made.image, &signed.dir, &made.papers, &made.name, out)
+                let image = SignedImage::make(&made.image, &made.name, out, signer)?;
+                publish(&made.image, &image.dir, &made.papers, &made.name, out)
             }
         }
     }
@@ -442,13 +442,13 @@ impl SignedImage {
         fs::create_dir(&dir).map_err(io_error("create", &dir))?;
         let image = Self { dir };
         let eif = image.dir.join(EIF_FILE);
-        let signed = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
+        let done = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
         let published = part.join(PCRS_FILE);
         let text = fs::read(&published).map_err(io_error("read", &published))?;
         let mut pcrs: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)
             .map_err(io::Error::from)
             .map_err(io_error("read", &published))?;
-        pcrs.insert("Measurements".to_owned(), signed.measurements.to_json());
+        pcrs.insert("Measurements".to_owned(), done.measurements.to_json());
         let sha256 = file_digest(&eif)?.to_string();
         pcrs.insert("EifSha256".to_owned(), sha256.into());
         let path = image.dir.join(PCRS_FILE);
