@@ -14,8 +14,9 @@ pub use audit::{DoctorArgs, LiveArgs, RebuildArgs};
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its
-/// manifest, an image that is damaged, a document that does not verify); 4 a locked input could not be fetched and was
-/// not given (the text names the file, its size and its SHA-256).
+/// manifest, an image that is damaged or not as published, images that differ, a key policy that is weak, a document that
+/// does not verify); 4 a locked input could not be fetched and was not given (the text names the file, its size and its
+/// SHA-256).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "eif-builder", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -46,6 +47,17 @@ pub enum Command {
     /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
     /// image and its inputs, so anybody can make them again and compare.
     Sbom(SbomArgs),
+    /// Take an image apart: its sections, and what its ramdisks unpack to.
+    ///
+    /// Needs no root rights: owners, devices and set-id bits are in a listing beside each tree. Nothing is verified. Exit
+    /// code 3 when the image is malformed or would write outside of DIR; DIR is whole or not there.
+    Extract(ExtractArgs),
+    /// Explain why two images differ: section, ramdisk, path, mode, owner, time, content.
+    ///
+    /// Text is shown as a unified diff, programs by section, zip and jar by member, a kernel by option where it carries its
+    /// configuration. Works on images of any tool. Exit code 0 when every byte is the same, 3 when not, 1 when a file cannot
+    /// be read or is no image.
+    Diff(DiffArgs),
     /// Sign an image, or sign it anew: PCR8 is then the certificate's.
     ///
     /// Only the header and the signature section change. The image is signed or stays as it was: a key that is not the
@@ -301,6 +313,34 @@ pub struct SbomArgs {
     pub store: StoreArgs,
 }
 
+/// `extract`
+#[derive(Clone, Debug, Args)]
+pub struct ExtractArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// The folder to make; it must not be there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Write the sections as they are and unpack no ramdisk
+    #[arg(long)]
+    pub sections_only: bool,
+}
+
+/// `diff`
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// One image
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The other
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `sign`
 #[derive(Clone, Debug, Args)]
 pub struct SignArgs {
@@ -344,9 +384,38 @@ pub struct ReportArgs {
     pub kernel_config: Option<PathBuf>,
 }
 
+/// What else can be done with a key policy.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Find what is weak in a key policy: why, and how to mend it.
+    ///
+    /// Unconditional use, wildcard principals, conditions on part of the PCRs or of the actions, a joint Deny, all-zero and
+    /// stale PCRs, kms:PutKeyPolicy for many, and more. Exit code 3 when something is found or the text is no key policy,
+    /// 1 when a file cannot be read.
+    Lint(PolicyLintArgs),
+}
+
+/// `policy lint`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyLintArgs {
+    /// The key policy (aws kms get-key-policy --policy-name default --output text)
+    #[arg(value_name = "POLICY")]
+    pub policy: PathBuf,
+    /// Measurements of an image that should be in use; give it again for each. Others in the policy are stale
+    #[arg(long = "pcrs", value_name = "FILE")]
+    pub pcrs: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `policy`
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct PolicyArgs {
+    /// Instead of printing one.
+    #[command(subcommand)]
+    pub command: Option<PolicyCommand>,
     /// Measurements of an image to admit (out/NAME.pcrs.json); give it again for each image of a rollout
     #[arg(long = "pcrs", value_name = "FILE", required = true)]
     pub pcrs: Vec<PathBuf>,

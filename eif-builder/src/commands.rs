@@ -5,7 +5,9 @@ mod attest;
 mod audit;
 mod build;
 mod describe;
+mod diff;
 mod doctor;
+mod extract;
 mod lock;
 mod manual;
 mod policy;
@@ -64,6 +66,8 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Build(args) => build::build(args, host, out),
         Command::Recipe(args) => build::recipe(args, host, out),
         Command::Describe(args) => describe::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
+        Command::Extract(args) => extract::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Report(args) => report::run(args, out),
         Command::Sbom(args) => sbom::run(args, host, out),

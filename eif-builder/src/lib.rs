@@ -26,9 +26,11 @@
 //! - [`partial`]: a file that is whole or not there
 //! - [`describe`]: what any image holds, as text and JSON
 //! - [`cursor`]: independent readers of one open file
+//! - [`mod@diff`]: why two images differ; [`mod@extract`]: an image taken apart
 //! - [`mod@sign`]: whose key may sign an image, and putting a signature into one
 //! - [`mod@verify`]: an image judged from its bytes alone
 //! - [`policy`]: measurements and names to the text of a KMS key policy
+//! - [`lint`]: what is weak in such a policy
 //! - [`mod@attest`]: attestation documents judged and explained, with the measurements that `policy` reads
 //! - [`verdict`]: what an audit found; [`rebuild`]: an image built again; [`live`]: a running enclave
 //! - [`sbom`]: what an image is made of, in two forms; [`provenance`]: what it was made from
@@ -49,15 +51,18 @@ pub mod crates;
 pub mod cursor;
 pub mod debian;
 pub mod describe;
+pub mod diff;
 pub mod digest;
 pub mod doctor;
 pub mod enter;
+pub mod extract;
 pub mod fetch;
 pub mod host;
 pub mod image;
 pub mod initramfs;
 pub mod jar;
 pub mod length;
+pub mod lint;
 pub mod listing;
 pub mod live;
 pub mod lock;
