@@ -11,7 +11,7 @@ RECIPE = $(EIF_BUILDER) recipe
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
+.PHONY: help eif published publish run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,12 @@ tools: deps
 
 eif: tools ## Build out/$(IMAGE).eif and print its PCRs (IMAGE=native)
 	@$(EIF_BUILDER) build $(MANIFEST) --out out
+
+published: eif ## Fail when the image's PCRs are not those in reproducible/published (IMAGE=native)
+	@scripts/published.sh check $(IMAGE)
+
+publish: eif ## Publish the image's PCRs, to be committed with what moved them (IMAGE=native)
+	@scripts/published.sh write $(IMAGE)
 
 emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
 	@$(RECIPE) emulator

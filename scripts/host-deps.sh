@@ -14,6 +14,7 @@ if [ "${1:-build}" != build ]; then
     need c++ g++
     need cpio cpio
     need git git
+    need mandoc mandoc
     need openssl openssl
     need pkg-config pkg-config
     need prlimit util-linux
@@ -21,6 +22,7 @@ if [ "${1:-build}" != build ]; then
     need shellcheck shellcheck
     need node nodejs
     need npm npm
+    need zsh zsh
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
     command -v initdb >/dev/null 2>&1 || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)

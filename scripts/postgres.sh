@@ -3,7 +3,8 @@
 #   scripts/postgres.sh start FOLDER PORT    makes and starts it; FOLDER then has port, password (of user postgres) and
 #                                            ca.pem, and the socket for a session without TLS
 #   scripts/postgres.sh stop FOLDER
-# It listens on the loopback interface, takes TLS only there, and has a certificate for localhost and 127.0.0.1.
+# It listens on the loopback interface, takes TLS only there, and has a certificate for localhost, slashing.example.org and
+# 127.0.0.1.
 set -euo pipefail
 
 folder=$2
@@ -27,7 +28,7 @@ key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
 cd "$folder"
 openssl req -x509 "${key[@]}" -days 2 -subj "/CN=test stores" -keyout ca.key -out ca.pem 2>/dev/null
 openssl req "${key[@]}" -subj "/CN=postgres" -keyout server.key -out server.csr 2>/dev/null
-printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\n' >server.ext
+printf 'subjectAltName=DNS:localhost,DNS:slashing.example.org,IP:127.0.0.1\n' >server.ext
 openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext \
     -out server.pem 2>/dev/null
 head -c 18 /dev/urandom | base64 | tr -d '\n' >password

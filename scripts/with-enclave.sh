@@ -12,6 +12,8 @@ export NITRO_TEST_KERNEL=$NITRO_KERNEL_DIR/bzImage
 export NITRO_EIF_BUILDER=$eif_builder
 export NITRO_SIMULATOR=$top/target/tool/simulator
 export NITRO_OUT_DIR=$top/out
+# Made by the same call of cargo that makes the tests.
+export NITRO_PARENT=${CARGO_TARGET_DIR:-$top/target}/debug/parent
 NITRO_AWS_CLIENTS=$("$top/scripts/aws-clients.sh")
 export NITRO_AWS_CLIENTS
 exec "$@"

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::measured::{self, ConfigHash};
 use crate::outbound;
 use crate::phase::{Config, Configure, Machine};
+use crate::served::serves;
 use crate::supervise::SIGNER;
 use crate::upcheck::Upcheck;
 
@@ -152,13 +153,14 @@ impl Core {
         Ok(())
     }
 
-    /// Starts the signer and waits until it is healthy.
+    /// Starts the signer and waits until it is healthy and serves its keys.
     async fn start_signer(&self, state: &State) -> Result<(), Failure> {
         let upcheck = self.upcheck(state)?;
         let ends = self.book.ends();
         self.ask_for_signer().await?;
-        self.book.watch(Some(upcheck));
-        Ok(self.book.healthy(self.parts.patience.signer, ends).await?)
+        self.book.watch(Some(upcheck.clone()));
+        self.book.healthy(self.parts.patience.signer, ends).await?;
+        Ok(serves(&upcheck, &state.public_keys, self.parts.patience.signer).await?)
     }
 
     pub(crate) async fn ask_for_signer(&self) -> Result<(), Failure> {

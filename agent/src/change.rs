@@ -16,12 +16,13 @@ use crate::core::Core;
 use crate::entries::Rules;
 use crate::failure::Failure;
 use crate::phase::Config;
+use crate::served::serves;
 
 impl Core {
     /// `add_keys`.
     ///
     /// # Errors
-    /// [`Failure`]; nothing was changed, unless it is that the signer is not healthy after the change.
+    /// [`Failure`]; nothing was changed, unless it is that the signer is not healthy after the change or serves other keys.
     pub async fn add_keys(self: Arc<Self>, entries: Vec<KeyEntry>) -> Result<Changed, Failure> {
         let _change = self.begin_change()?;
         let config = self.running()?;
@@ -93,8 +94,9 @@ impl Core {
         let unchanged = self.with_held(|held| held.state.replace(state.clone()).as_ref() == Some(&state));
         if !unchanged {
             let ends = self.apply().await?;
-            self.book.watch(Some(upcheck));
+            self.book.watch(Some(upcheck.clone()));
             self.book.healthy(self.parts.patience.signer, ends).await?;
+            serves(&upcheck, &state.public_keys, self.parts.patience.signer).await?;
         }
         let fields = [("mode", mode), ("keys", &keys.to_string())];
         self.parts.ring.say(Level::Info, "changed", &fields);

@@ -12,6 +12,7 @@ use crate::measured::MeasureError;
 use crate::outbound::NotOpened;
 use crate::phase::Refused;
 use crate::pid1::Lost;
+use crate::served::NotServed;
 use crate::status::StatusError;
 use crate::supervise::NotHealthy;
 use crate::upcheck::ClientError;
@@ -62,6 +63,9 @@ pub enum Failure {
     /// The signer does not get healthy.
     #[error(transparent)]
     NotHealthy(#[from] NotHealthy),
+    /// The signer does not serve its keys.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     /// PID 1 is gone.
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -111,7 +115,11 @@ impl Failure {
             Self::Provision(refusal) => refusal.code(),
             Self::Handover(_) | Self::State(_) => "provision-failed",
             Self::NoCredential => "no-credentials",
-            Self::Client(_) | Self::NoSigner | Self::NotStarted | Self::NotHealthy(_) => codes::SIGNER_FAILED,
+            Self::Client(_)
+            | Self::NoSigner
+            | Self::NotStarted
+            | Self::NotHealthy(_)
+            | Self::NotServed(_) => codes::SIGNER_FAILED,
             Self::Lost(_) | Self::Stopped => "stopped",
             Self::Tunnel(_) | Self::Hosts(_) => "tunnel-failed",
             Self::Measure(_) | Self::Nsm(_) | Self::Status(StatusError::Nsm(_)) => codes::NSM_FAILED,

@@ -11,7 +11,7 @@
 //! - [`frame`]: where a message ends; [`operations`]: what it asks; [`answer`], [`failure`]: what is answered;
 //! - [`core`]: what all connections share; [`phase`]: how far the bootstrap is; [`bootstrap`], [`change`]: its steps;
 //! - [`measured`]: the config in PCR16; [`entries`]: what must decrypt how; [`handover`]: jobs for `provision`;
-//! - [`pid1`], [`channel`]: requests to PID 1; [`supervise`], [`upcheck`]: how the signer is;
+//! - [`pid1`], [`channel`]: requests to PID 1; [`supervise`], [`upcheck`], [`served`]: how the signer is;
 //! - [`attest`], [`status`], [`metrics`], [`counters`]: what is told; [`sources`]: files that PID 1 and the kernel keep;
 //! - [`outbound`]: ways out of the enclave; [`dial`]: connections to the parent;
 //! - [`ring`], [`follow`], [`filter`]: the log.
@@ -42,6 +42,7 @@ pub mod phase;
 pub mod pid1;
 pub mod ring;
 pub mod run;
+pub mod served;
 pub mod sources;
 pub mod status;
 pub mod supervise;

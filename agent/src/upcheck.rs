@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// The request. The signer's list of hosts has `localhost`.
 const REQUEST: &[u8] =
@@ -111,15 +112,26 @@ impl Upcheck {
     }
 
     async fn exchange(&self) -> io::Result<[u8; GOOD.len()]> {
+        let mut stream = self.send(REQUEST).await?;
+        let mut start = [0; GOOD.len()];
+        stream.read_exact(&mut start).await?;
+        Ok(start)
+    }
+
+    /// How long one question may take.
+    pub(crate) const fn within(&self) -> Duration {
+        self.within
+    }
+
+    /// Connects and sends a request; the answer can be read.
+    pub(crate) async fn send(&self, request: &[u8]) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.signer).await?;
         // The name is nothing that the verifier looks at.
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let mut stream = self.connector.connect(name, stream).await?;
-        stream.write_all(REQUEST).await?;
+        stream.write_all(request).await?;
         stream.flush().await?;
-        let mut start = [0; GOOD.len()];
-        stream.read_exact(&mut start).await?;
-        Ok(start)
+        Ok(stream)
     }
 }
 

@@ -209,6 +209,21 @@ fn a_signer_that_does_not_start_is_undone() {
     );
     assert_eq!(scene.agent.phase(), "init-failed");
     *scene.enclave.upcheck.lock().unwrap() = "HTTP/1.1 200 OK\r\n\r\n";
+
+    // It is up, but does not serve a key that it was given.
+    *scene.enclave.forgets.lock().unwrap() = true;
+    let answer = scene.init();
+    assert_eq!(word(&answer), "signer-failed", "{answer}");
+    let text = answer["body"]["error"].as_str().unwrap();
+    assert!(
+        text.contains("1 of its 2 are missing, 0 are not its own"),
+        "{text}"
+    );
+    assert!(
+        scene.enclave.state.lock().unwrap().is_none(),
+        "its files are gone"
+    );
+    *scene.enclave.forgets.lock().unwrap() = false;
     assert_eq!(scene.init()["status"], 200);
 }
 

@@ -7,11 +7,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod audit;
+mod image;
+
+pub use audit::{DoctorArgs, LiveArgs, RebuildArgs};
+pub use image::{DiffArgs, ExtractArgs, PolicyCommand, PolicyLintArgs, SignArgs, SigningArgs};
+
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its
 /// manifest, an image that is damaged or not as published, images that differ, a key policy that is weak, a document that
-/// does not verify).
+/// does not verify); 4 a locked input could not be fetched and was not given (the text names the file, its size and its
+/// SHA-256).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "eif-builder", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -26,8 +33,8 @@ pub enum Command {
     /// Build an image from its manifest and lock, and print its PCRs.
     ///
     /// Fetches what the lock names and the store lacks, compiles in the build root (no root rights, no network),
-    /// and writes OUT/NAME.eif, OUT/NAME.pcrs.json and OUT/NAME.kms-key-policy.json. With nothing changed it is done
-    /// in a moment.
+    /// and writes OUT/NAME.eif, .pcrs.json, .kms-key-policy.json, .cdx.json and .spdx.json (bills of materials) and
+    /// .provenance.json. With nothing changed it is done in a moment.
     Build(BuildArgs),
     /// Resolve the inputs of manifests from the signed Debian index and write their locks.
     Lock(LockArgs),
@@ -48,6 +55,11 @@ pub enum Command {
     /// configuration. Works on images of any tool. Exit code 0 when every byte is the same, 3 when not, 1 when a file cannot
     /// be read or is no image.
     Diff(DiffArgs),
+    /// Print what an image is made of (CycloneDX, SPDX) or what it was made from (in-toto, SLSA).
+    ///
+    /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
+    /// image and its inputs, so anybody can make them again and compare.
+    Sbom(SbomArgs),
     /// Sign an image, or sign it anew: PCR8 is then the certificate's.
     ///
     /// Only the header and the signature section change. The image is signed or stays as it was: a key that is not the
@@ -58,12 +70,27 @@ pub enum Command {
     /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
     /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
     /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
-    Verify(VerifyArgs),
+    ///
+    /// In place of an image: --rebuild builds it again from a clean checkout and compares bytes and PCRs with the published ones;
+    /// --live asks a running enclave to prove that it is that image, with the operator's deployment config, TLS key and
+    /// validator keys. Both together are the whole way from a source tag to a live signer.
+    Verify(Box<VerifyArgs>),
+    /// Make one self-contained page about an image, to look at rather than to read.
+    ///
+    /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
+    /// NAME.kernel.config beside it, when their digests belong to it.
+    Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
     /// Verify or show an attestation document.
     #[command(subcommand)]
     Attest(AttestCommand),
+    /// Tell what this host lacks to build, run, test and measure, why, and how to mend it. Changes nothing.
+    Doctor(DoctorArgs),
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
 }
 
 /// Where things are kept, and how much of the machine to use.
@@ -75,20 +102,6 @@ pub struct StoreArgs {
     /// Compile with this many jobs [default: one per CPU]. Changes no byte of the result
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
-}
-
-/// The key that an image is signed with. Both are given or neither.
-#[derive(Clone, Debug, Default, Args)]
-pub struct SigningArgs {
-    /// Sign with this P-384 key: a PEM file, or the ARN of a KMS key (credentials as the AWS command line finds them)
-    #[arg(long, value_name = "FILE|ARN", requires = "signing_certificate")]
-    pub signing_key: Option<String>,
-    /// The key's certificate (PEM). PCR8 is a hash over it
-    #[arg(long, value_name = "FILE", requires = "signing_key")]
-    pub signing_certificate: Option<PathBuf>,
-    /// Reach KMS here instead of at the region's own address
-    #[arg(long, value_name = "URL", requires = "signing_key")]
-    pub kms_endpoint: Option<String>,
 }
 
 /// `build`
@@ -148,6 +161,8 @@ pub enum RecipeName {
     Kernel,
     /// QEMU with the Nitro Enclave machine, for the simulator
     Emulator,
+    /// The stand-in for Web3Signer in the tests: web3signer-standin.tar.gz
+    Standin,
 }
 
 /// `recipe`
@@ -230,97 +245,80 @@ pub struct DescribeArgs {
     pub json: bool,
 }
 
-/// `extract`
-#[derive(Clone, Debug, Args)]
-pub struct ExtractArgs {
-    /// The image
-    #[arg(value_name = "EIF")]
-    pub image: PathBuf,
-    /// The folder to make; it must not be there
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-    /// Write the sections as they are and unpack no ramdisk
-    #[arg(long)]
-    pub sections_only: bool,
-}
-
-/// `diff`
-#[derive(Clone, Debug, Args)]
-pub struct DiffArgs {
-    /// One image
-    #[arg(value_name = "A")]
-    pub a: PathBuf,
-    /// The other
-    #[arg(value_name = "B")]
-    pub b: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sign`
-#[derive(Clone, Debug, Args)]
-pub struct SignArgs {
-    /// The image
-    #[arg(value_name = "EIF")]
-    pub image: PathBuf,
-    /// Write the signed image here instead of in its place
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Sign with this P-384 key: a PEM file, or the ARN of a KMS key (credentials as the AWS command line finds them)
-    #[arg(long, value_name = "FILE|ARN")]
-    pub signing_key: String,
-    /// The key's certificate (PEM). PCR8 is a hash over it
-    #[arg(long, value_name = "FILE")]
-    pub signing_certificate: PathBuf,
-    /// Reach KMS here instead of at the region's own address
-    #[arg(long, value_name = "URL")]
-    pub kms_endpoint: Option<String>,
-    /// Print the measurements as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `verify`
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
     /// The image
-    #[arg(value_name = "EIF")]
-    pub image: PathBuf,
-    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there
+    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
+    pub image: Option<PathBuf>,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
+    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
+    /// checked
     #[arg(long, value_name = "FILE")]
     pub pcrs: Option<PathBuf>,
     /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
     pub at: Option<String>,
-    /// Print JSON
+    /// Print JSON; of a live enclave with its document, for another program to check
     #[arg(long)]
     pub json: bool,
+    /// Build it again.
+    #[command(flatten)]
+    pub rebuild: RebuildArgs,
+    /// Ask a running one.
+    #[command(flatten)]
+    pub live: LiveArgs,
 }
 
-/// What else can be done with a key policy.
-#[derive(Clone, Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Find what is weak in a key policy: why, and how to mend it.
-    ///
-    /// Unconditional use, wildcard principals, conditions on part of the PCRs or of the actions, a joint Deny, all-zero and
-    /// stale PCRs, kms:PutKeyPolicy for many, and more. Exit code 3 when something is found or the text is no key policy,
-    /// 1 when a file cannot be read.
-    Lint(PolicyLintArgs),
+/// A document about an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Paper {
+    /// The bill of materials as CycloneDX 1.6
+    Cyclonedx,
+    /// The bill of materials as SPDX 2.3
+    Spdx,
+    /// The provenance: an in-toto statement with SLSA's predicate
+    Provenance,
 }
 
-/// `policy lint`
+/// `sbom`
 #[derive(Clone, Debug, Args)]
-pub struct PolicyLintArgs {
-    /// The key policy (aws kms get-key-policy --policy-name default --output text)
-    #[arg(value_name = "POLICY")]
-    pub policy: PathBuf,
-    /// Measurements of an image that should be in use; give it again for each. Others in the policy are stale
-    #[arg(long = "pcrs", value_name = "FILE")]
-    pub pcrs: Vec<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+pub struct SbomArgs {
+    /// The image's manifest, for example rootfs/native/image.toml
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: PathBuf,
+    /// Which document
+    #[arg(long, value_enum, default_value = "cyclonedx")]
+    pub format: Paper,
+    /// Write here instead of printing
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take this file for a locked download instead of fetching it; its SHA-256 is checked all the same
+    #[arg(long = "download", value_name = "NAME=FILE", value_parser = named_file)]
+    pub downloads: Vec<(String, PathBuf)>,
+    /// Where things are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// `report`
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// Where to write the page
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Show what changed since this image
+    #[arg(long, value_name = "EIF")]
+    pub against: Option<PathBuf>,
+    /// Take this CycloneDX document instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
+    /// Take this kernel configuration instead of the one beside the image
+    #[arg(long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
 }
 
 /// `policy`

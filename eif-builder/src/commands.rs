@@ -2,12 +2,17 @@
 
 mod assemble;
 mod attest;
+mod audit;
 mod build;
 mod describe;
 mod diff;
+mod doctor;
 mod extract;
 mod lock;
+mod manual;
 mod policy;
+mod report;
+mod sbom;
 mod sign;
 mod verify;
 
@@ -17,6 +22,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::{AttestCommand, Command, StoreArgs};
+use crate::fetch::FetchError;
 use crate::fetch::progress::{Bar, Lines, Progress};
 use crate::host::Host;
 use crate::store::Store;
@@ -33,12 +39,28 @@ pub enum Outcome {
     Usage = 2,
     /// A check failed.
     Refused = 3,
+    /// A locked input could not be had.
+    Absent = 4,
+}
+
+impl Outcome {
+    /// The exit code of an error: [`Outcome::Absent`] when an input could not be fetched and nobody gave it, else [`Outcome::Failed`].
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        let absent = error.chain().any(|cause| {
+            matches!(
+                cause.downcast_ref(),
+                Some(FetchError::Failed(_) | FetchError::Offline(_))
+            )
+        });
+        if absent { Self::Absent } else { Self::Failed }
+    }
 }
 
 /// Runs a command; what it has to say goes to `out`.
 ///
 /// # Errors
-/// Whatever failed, with the step it failed in; the exit code is then [`Outcome::Failed`].
+/// Whatever failed, with the step it failed in; the exit code is then [`Outcome::of`] it.
 pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match command {
         Command::Build(args) => build::build(args, host, out),
@@ -47,12 +69,17 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
         Command::Diff(args) => diff::run(args, out),
         Command::Extract(args) => extract::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
+        Command::Report(args) => report::run(args, out),
+        Command::Sbom(args) => sbom::run(args, host, out),
         Command::Assemble(args) => assemble::run(args, host, out),
         Command::Sign(args) => sign::run(args, host, out),
-        Command::Verify(args) => verify::run(args, host, out),
+        Command::Verify(args) => audit::run(args, host, out),
         Command::Policy(args) => policy::run(args, out),
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(args, host, out),
         Command::Attest(AttestCommand::Show(args)) => attest::show(args, out),
+        Command::Doctor(args) => doctor::run(args, host, out),
+        Command::Completions(args) => manual::completions(*args, out),
+        Command::Man(args) => manual::man(args, out),
     }
 }
 

@@ -29,7 +29,7 @@ use vendor::{HostCargo, VendorError};
 use workspace::{Workspace, WorkspaceError};
 
 /// The one target. Named, because otherwise the flags would hit build scripts and procedural macros too.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// How every program is compiled, besides the workspace's release profile.
 const RUSTFLAGS: &str = "-C target-feature=+crt-static";
 /// Paths inside the build root. They are in programs on every machine, also where the workspace itself is there.

@@ -1,7 +1,7 @@
 //! The order of the stages, from a manifest and its lock to files in the output folder. Nothing else knows it.
 //!
 //! ```text
-//! manifest + lock -> build root -> kernel, programs -> packages -> image part -> OUT/NAME.eif, .pcrs.json, …
+//! manifest + lock -> build root -> kernel, programs -> packages -> image part -> papers -> OUT/NAME.eif, .pcrs.json, …
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,12 +17,16 @@ use crate::fetch::Fetcher;
 use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
-use crate::part::{PartError, Root, Workshop};
+use crate::part::{BuiltPart, PartError, Root, Workshop};
 use crate::partial::{self, PartialError};
 use crate::recipes::{RecipeError, Recipes};
 use crate::root::{self, RootError, Rules};
+use crate::sbom::evidence::{
+    CYCLONEDX_FILE, EvidenceError, KERNEL_CONFIG_FILE, PROVENANCE_FILE, Paperwork, SPDX_FILE,
+};
 use crate::sign::{self, SignError, Signer};
 use crate::store::StoreError;
+use crate::upstream::{self, UpstreamError};
 
 /// Form of image parts. Changes when the same key would give other files.
 const FORM: &[u8] = b"nitro-web3signer image, form 1";
@@ -60,6 +64,9 @@ pub enum PipelineError {
     /// The image's packages could not be had.
     #[error("cannot get the packages of the image")]
     Packages(#[from] RootError),
+    /// A release of another project could not be had.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The workspace could not be read.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -72,6 +79,9 @@ pub enum PipelineError {
     /// The image could not be put together.
     #[error("cannot put the image together")]
     Image(#[from] ImageError),
+    /// The bills of materials and the provenance could not be made.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// The image was not signed.
     #[error("the image is built, but cannot be signed; nothing was written")]
     Sign(#[from] SignError),
@@ -111,6 +121,23 @@ pub struct Output {
     pub policy: PathBuf,
     /// What each part weighs.
     pub weights: PathBuf,
+    /// Its bill of materials, as `CycloneDX`.
+    pub cyclonedx: PathBuf,
+    /// The same as SPDX.
+    pub spdx: PathBuf,
+    /// What it was made from.
+    pub provenance: PathBuf,
+}
+
+/// An image as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The manifest's name for it.
+    pub name: String,
+    /// The folder with the image and its measurements.
+    pub image: PathBuf,
+    /// The folder with its bills of materials and its provenance.
+    pub papers: PathBuf,
 }
 
 /// Builds images.
@@ -162,7 +189,8 @@ impl Pipeline<'_> {
         self.build_signed(manifest, own, out, None)
     }
 
-    /// As [`Pipeline::build`]; with a signer the image is signed, or there is none.
+    /// As [`Pipeline::build`]; with a signer the image is signed, or there is none. Its papers are those of the image without
+    /// the signature, whose PCR0, PCR1 and PCR2 are the same.
     ///
     /// # Errors
     /// [`PipelineError`]; files in `out` are then as they were, each whole.
@@ -173,6 +201,21 @@ impl Pipeline<'_> {
         out: &Path,
         signer: Option<&Signer>,
     ) -> Result<Output, PipelineError> {
+        let made = self.make(manifest, own)?;
+        match signer {
+            None => publish(&made.image, &made.image, &made.papers, &made.name, out),
+            Some(signer) => {
+                let copy = SignedImage::make(&made.image, &made.name, out, signer)?;
+                publish(&made.image, &copy.dir, &made.papers, &made.name, out)
+            }
+        }
+    }
+
+    /// Builds the image of a manifest and its papers in the store.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub fn make(&self, manifest: &Path, own: Option<&OwnKernel>) -> Result<Made, PipelineError> {
         let manifest = Manifest::load(manifest)?;
         let locked = lock_cmd::check(&manifest.path)?;
         let recipes_dir = self.top.join(RECIPES);
@@ -184,8 +227,16 @@ impl Pipeline<'_> {
         key.field(file_digest(&manifest.path)?.as_bytes());
         hash_manifest_files(&manifest, &mut key)?;
 
-        let (kernel, kernel_version, nsm_module) = kernel(&recipes, &build_root, own, &mut key)?;
-        let (init, programs) = self.programs(&manifest, &build_root, &mut key)?;
+        let (kernel_part, kernel) = kernel(&recipes, &build_root, own, &mut key)?;
+        let workspace = Workspace::open(self.top)?;
+        let shop = CrateShop {
+            workshop: self.workshop,
+            root: &build_root,
+            cargo: self.cargo,
+            workspace_dir: self.top,
+            workspace: &workspace,
+        };
+        let (init, programs) = programs(&shop, &manifest, &mut key)?;
         let packages = if locked.packages().is_empty() {
             None
         } else {
@@ -193,56 +244,63 @@ impl Pipeline<'_> {
             key.field(root.key.as_bytes());
             Some(root.path)
         };
+        let mut tarballs = BTreeMap::new();
+        for tarball in &manifest.tarballs {
+            let unpacked = upstream::provide(self.workshop.store, &locked, tarball, self.fetcher)?;
+            key.field(tarball.download.as_bytes());
+            key.field(unpacked.key.as_bytes());
+            tarballs.insert(tarball.download.clone(), unpacked.path);
+        }
         let ingredients = Ingredients {
             manifest: &manifest,
-            kernel,
-            kernel_version,
-            nsm_module,
+            kernel: kernel.path,
+            kernel_version: kernel.version,
+            nsm_module: kernel.nsm_module,
             init,
             programs,
             packages,
+            tarballs,
         };
-        let part = self.workshop.store.part_or_build(key.finish(), |dir| {
+        let key = key.finish();
+        let part = self.workshop.store.part_or_build(key, |dir| {
             image::make(&ingredients, dir)?;
             Ok::<_, PipelineError>(())
         })?;
-        match signer {
-            None => publish(&part, &part, &manifest.name, out),
-            Some(signer) => {
-                let image = SignedImage::make(&part, &manifest.name, out, signer)?;
-                publish(&part, &image.dir, &manifest.name, out)
-            }
-        }
+        let papers = Paperwork {
+            shop,
+            fetcher: self.fetcher,
+            recipes: &recipes_dir,
+            ingredients: &ingredients,
+            locked: &locked,
+            kernel: kernel_part.as_ref(),
+            image: (key, &part),
+        };
+        Ok(Made {
+            papers: papers.provide()?,
+            image: part,
+            name: manifest.name,
+        })
     }
+}
 
-    fn programs(
-        &self,
-        manifest: &Manifest,
-        build_root: &Root,
-        key: &mut Hasher,
-    ) -> Result<(PathBuf, BTreeMap<ProgramName, PathBuf>), PipelineError> {
-        let workspace = Workspace::open(self.top)?;
-        let shop = CrateShop {
-            workshop: self.workshop,
-            root: build_root,
-            cargo: self.cargo,
-            workspace_dir: self.top,
-            workspace: &workspace,
-        };
-        let mut build = |package: &str, bin: &str| -> Result<PathBuf, PipelineError> {
-            let file = shop.program(package, bin)?;
-            for field in [package.as_bytes(), bin.as_bytes(), file.sha256.as_bytes()] {
-                key.field(field);
-            }
-            Ok(file.path)
-        };
-        let init = build(&manifest.init_package, &manifest.init_package)?;
-        let mut programs = BTreeMap::new();
-        for Program { name, .. } in &manifest.programs {
-            programs.insert(name.clone(), build(&name.package, &name.bin)?);
+fn programs(
+    shop: &CrateShop<'_>,
+    manifest: &Manifest,
+    key: &mut Hasher,
+) -> Result<(PathBuf, BTreeMap<ProgramName, PathBuf>), PipelineError> {
+    let mut build = |package: &str, bin: &str| -> Result<PathBuf, PipelineError> {
+        let file = shop.program(package, bin)?;
+        for field in [package.as_bytes(), bin.as_bytes(), file.sha256.as_bytes()] {
+            key.field(field);
         }
-        Ok((init, programs))
+        Ok(file.path)
+    };
+    let init = build(&manifest.init_package, &manifest.init_package)?;
+    let mut programs = BTreeMap::new();
+    for Program { name, .. } in &manifest.programs {
+        programs.insert(name.clone(), build(&name.package, &name.bin)?);
     }
+    Ok((init, programs))
 }
 
 /// Files that the manifest names, and what it compiled into PID 1's table.
@@ -269,30 +327,43 @@ fn hash_manifest_files(manifest: &Manifest, key: &mut Hasher) -> Result<(), Pipe
     Ok(())
 }
 
+/// The kernel's files, and its part unless it is the operator's own.
+struct KernelFiles {
+    path: PathBuf,
+    version: String,
+    nsm_module: Option<PathBuf>,
+}
+
 fn kernel(
     recipes: &Recipes<'_>,
     build_root: &Root,
     own: Option<&OwnKernel>,
     key: &mut Hasher,
-) -> Result<(PathBuf, String, Option<PathBuf>), PipelineError> {
+) -> Result<(Option<BuiltPart>, KernelFiles), PipelineError> {
     if let Some(own) = own {
         key.field(b"own kernel");
         key.field(file_digest(&own.kernel)?.as_bytes());
         if let Some(module) = &own.nsm_module {
             key.field(file_digest(module)?.as_bytes());
         }
-        return Ok((
-            own.kernel.clone(),
-            "the operator's own".to_owned(),
-            own.nsm_module.clone(),
-        ));
+        let files = KernelFiles {
+            path: own.kernel.clone(),
+            version: "the operator's own".to_owned(),
+            nsm_module: own.nsm_module.clone(),
+        };
+        return Ok((None, files));
     }
     let built = recipes.kernel(build_root)?;
     let kernel = built.file("bzImage")?;
     key.field(kernel.sha256.as_bytes());
     let version = built.file("version")?.path;
     let version = fs::read_to_string(&version).map_err(io_error("read", &version))?;
-    Ok((kernel.path, version.trim().to_owned(), None))
+    let files = KernelFiles {
+        path: kernel.path,
+        version: version.trim().to_owned(),
+        nsm_module: None,
+    };
+    Ok((Some(built), files))
 }
 
 fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
@@ -300,11 +371,17 @@ fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
     Ok(Sha256::of_reader(&mut file).map_err(io_error("read", path))?.0)
 }
 
-/// Copies the image part into the output folder, each file whole or not at all. The EIF comes last but one: a
+/// Copies the image and its papers into the output folder, each file whole or not at all. The EIF comes last but one: a
 /// measurement never describes an image that is not there.
 ///
 /// `image` is where the EIF and its measurements are: the part itself, or a signed copy.
-fn publish(part: &Path, image: &Path, name: &str, out: &Path) -> Result<Output, PipelineError> {
+fn publish(
+    part: &Path,
+    image: &Path,
+    papers: &Path,
+    name: &str,
+    out: &Path,
+) -> Result<Output, PipelineError> {
     fs::create_dir_all(out).map_err(io_error("create", out))?;
     let copy = |from: &Path, file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
         let (from, to) = (from.join(file), out.join(format!("{name}.{suffix}")));
@@ -316,7 +393,12 @@ fn publish(part: &Path, image: &Path, name: &str, out: &Path) -> Result<Output, 
         done.map_err(io_error("write", &to))?;
         Ok(to)
     };
+    let paper = |file: &str| copy(papers, file, file);
+    paper(KERNEL_CONFIG_FILE)?;
     Ok(Output {
+        cyclonedx: paper(CYCLONEDX_FILE)?,
+        spdx: paper(SPDX_FILE)?,
+        provenance: paper(PROVENANCE_FILE)?,
         policy: copy(part, POLICY_FILE, "kms-key-policy.json")?,
         weights: copy(part, WEIGHTS_FILE, "weights.json")?,
         eif: copy(image, EIF_FILE, "eif")?,
@@ -385,17 +467,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (part, out) = (dir.path().join("part"), dir.path().join("out"));
         fs::create_dir(&part).unwrap();
-        for file in [EIF_FILE, PCRS_FILE, POLICY_FILE] {
+        let papers = [CYCLONEDX_FILE, SPDX_FILE, PROVENANCE_FILE, KERNEL_CONFIG_FILE];
+        for file in [EIF_FILE, PCRS_FILE, POLICY_FILE].into_iter().chain(papers) {
             fs::write(part.join(file), file).unwrap();
         }
-        let error = publish(&part, &part, "n", &out).unwrap_err();
+        let error = publish(&part, &part, &part, "n", &out).unwrap_err();
         assert!(error.to_string().ends_with("n.weights.json"), "{error}");
         fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
-        let output = publish(&part, &part, "n", &out).unwrap();
+        let output = publish(&part, &part, &part, "n", &out).unwrap();
         assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
         assert_eq!(output.pcrs, out.join("n.pcrs.json"));
         #[expect(clippy::disallowed_methods, reason = "only counted")]
         let count = fs::read_dir(&out).unwrap().count();
-        assert_eq!(count, 4, "no partial file is left");
+        assert_eq!(count, 8, "no partial file is left");
     }
 }

@@ -46,6 +46,10 @@ pub enum Command {
     Status(Status),
     /// Check the configuration file and say nothing more.
     CheckConfig,
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
 }
 
 /// `parent https-proxy`.

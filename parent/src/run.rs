@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use abi::vsock::{BOOT_REPORT_PORT, LOG_PORT};
 use anyhow::Context;
+use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -50,7 +51,10 @@ pub struct Outside {
 ///
 /// # Errors
 /// With [`ConfigError`] as the cause when the configuration is wrong; else what went wrong with the world.
-pub fn run(cli: Cli, outside: Outside) -> anyhow::Result<Exit> {
+pub fn run(cli: Cli, mut outside: Outside) -> anyhow::Result<Exit> {
+    if let Some(exit) = describe(&cli.command, outside.out.as_mut())? {
+        return Ok(exit);
+    }
     let config = Config::read(&cli.config)?;
     let format = cli.log_format.unwrap_or(config.log.format);
     let journal = Journal::new(format, config.log.level, outside.clock, outside.log);
@@ -62,7 +66,8 @@ pub fn run(cli: Cli, outside: Outside) -> anyhow::Result<Exit> {
     let mut out = outside.out;
     let exit = runtime.block_on(async {
         match cli.command {
-            Command::CheckConfig => Ok(Exit::Ok),
+            // What describes the program was done before the configuration was read.
+            Command::CheckConfig | Command::Completions(_) | Command::Man(_) => Ok(Exit::Ok),
             Command::Watchdog => Box::pin(watchdog(config, journal, notify, outside.alive)).await,
             Command::HttpsProxy(flags) => {
                 https_proxy(config, flags.listen, journal, notify, outside.alive).await
@@ -82,6 +87,19 @@ pub fn run(cli: Cli, outside: Outside) -> anyhow::Result<Exit> {
     // Connections that are still open end with the program.
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit
+}
+
+/// What only describes this program, and needs neither configuration nor world; `None` for everything else.
+fn describe(command: &Command, out: &mut dyn Write) -> anyhow::Result<Option<Exit>> {
+    match command {
+        Command::Completions(flags) => flags.write(Cli::command(), out)?,
+        Command::Man(flags) => {
+            let pages = flags.write(Cli::command());
+            pages.with_context(|| format!("cannot write man pages to {}", flags.dir.display()))?;
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(Exit::Ok))
 }
 
 /// Becomes true with SIGTERM or SIGINT.

@@ -30,6 +30,10 @@ pub enum Command {
     Kms(Box<crate::kms::cli::Serve>),
     /// Ask or upset a running `simulator kms`.
     KmsControl(crate::kms::cli::Control),
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
     /// Become the program that follows, tied to the parent's life. For this program's own use.
     #[command(name = crate::guard::LAUNCH, hide = true)]
     Launch {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use simulator::cli::{Cli, Command, Run};
 use simulator::kms::cli::{Control, Serve};
 use simulator::kms::clock::Clock;
@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         Command::Run(run) => start(&run),
         Command::Kms(flags) => start_kms(&flags),
         Command::KmsControl(flags) => control_kms(&flags),
+        Command::Completions(flags) => complete(flags),
+        Command::Man(flags) => write_pages(&flags),
     };
     done.unwrap_or_else(|error| {
         report(&format!("{error:#}"));
@@ -63,6 +65,17 @@ fn control_kms(flags: &Control) -> anyhow::Result<ExitCode> {
     }
     report("there is no such fault, or --ms does not go with it: see `simulator kms-control fault --help`");
     Ok(ExitCode::from(2))
+}
+
+fn complete(flags: manual::Completions) -> anyhow::Result<ExitCode> {
+    flags.write(Cli::command(), &mut std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_pages(flags: &manual::Man) -> anyhow::Result<ExitCode> {
+    let pages = flags.write(Cli::command());
+    pages.with_context(|| format!("cannot write man pages to {}", flags.dir.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Set by Ctrl-C.

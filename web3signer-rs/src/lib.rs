@@ -18,7 +18,6 @@ pub mod commands;
 pub mod config;
 pub mod consensus;
 pub mod current;
-pub mod duty;
 pub mod genesis;
 pub mod keys;
 pub mod log;
@@ -32,3 +31,5 @@ pub mod signer;
 pub mod slashing;
 pub mod start;
 pub mod tls;
+
+pub use slashing_table::duty;

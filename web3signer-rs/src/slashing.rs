@@ -13,17 +13,15 @@
 pub mod chain;
 pub mod dynamodb;
 pub mod health;
-pub mod interchange;
-pub mod key;
 pub mod memory;
 pub mod observe;
 pub mod postgres;
 pub mod refusal;
 pub mod report;
-pub mod rules;
-pub mod watermark;
 
 mod trust;
+
+pub use slashing_table::{interchange, key, rules, watermark};
 
 use std::fmt;
 use std::sync::Arc;

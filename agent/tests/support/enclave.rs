@@ -63,6 +63,8 @@ pub(crate) struct Enclave {
     pub(crate) dies: Mutex<bool>,
     /// What it answers to `/upcheck`.
     pub(crate) upcheck: Mutex<&'static str>,
+    /// The signer leaves its last key out.
+    pub(crate) forgets: Mutex<bool>,
     clock: Mutex<u64>,
 }
 
@@ -100,6 +102,7 @@ impl Enclave {
             running: Mutex::new(false),
             dies: Mutex::new(false),
             upcheck: Mutex::new("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"),
+            forgets: Mutex::new(false),
             clock: Mutex::new(1000),
         })
     }
@@ -261,7 +264,22 @@ impl Enclave {
         }
     }
 
-    /// A signer that takes the health client only, and echoes what is no `/upcheck`.
+    /// The signer's answer to the question for its keys.
+    fn served(&self) -> String {
+        let mut keys = self
+            .state
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map_or_else(Vec::new, |state| state.public_keys.clone());
+        if *self.forgets.lock().unwrap() {
+            keys.pop();
+        }
+        let body = serde_json::to_string(&keys).unwrap();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// A signer that takes the health client only, and echoes what it does not know.
     pub(crate) fn play_signer(self: &Arc<Self>, listener: TcpListener, identity: &Identity) {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
@@ -294,11 +312,13 @@ impl Enclave {
                         return;
                     };
                     let answer = if request.starts_with(b"GET /upcheck ") {
-                        enclave.upcheck.lock().unwrap().as_bytes()
+                        enclave.upcheck.lock().unwrap().as_bytes().to_vec()
+                    } else if request.starts_with(b"GET /api/v1/eth2/publicKeys ") {
+                        enclave.served().into_bytes()
                     } else {
-                        request.get(..count).unwrap()
+                        request.get(..count).unwrap().to_vec()
                     };
-                    drop(tls.write_all(answer));
+                    drop(tls.write_all(&answer));
                 });
             }
         });

@@ -57,6 +57,12 @@ pub(super) fn build(args: &BuildArgs, host: &Host, out: &mut dyn Write) -> anyho
         "{}: a key policy to fill in, or use `eif-builder policy`",
         output.policy.display()
     )?;
+    writeln!(
+        out,
+        "{}: what is in it (also .spdx.json)",
+        output.cyclonedx.display()
+    )?;
+    writeln!(out, "{}: what it was made from", output.provenance.display())?;
     Ok(Outcome::Done)
 }
 
@@ -87,6 +93,7 @@ pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> any
             }
             RecipeName::Kernel => recipes.kernel(&recipes.build_root()?)?,
             RecipeName::Emulator => recipes.emulator()?,
+            RecipeName::Standin => recipes.standin(pipeline.top, &recipes.build_root()?)?,
         };
         Ok((built.dir, built.key))
     })?;
@@ -99,7 +106,7 @@ pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> any
 }
 
 /// Gathers what building needs and hands it to `use_it`.
-fn with_pipeline<T>(
+pub(super) fn with_pipeline<T>(
     args: &StoreArgs,
     host: &Host,
     inside: &Path,

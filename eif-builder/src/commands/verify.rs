@@ -33,7 +33,8 @@ pub(super) fn run(args: &VerifyArgs, host: &Host, out: &mut dyn Write) -> anyhow
         at,
         budget: Budget::default(),
     };
-    let report = verify(&args.image, &parameters)?;
+    let image = args.image.as_deref().context("no image is given")?;
+    let report = verify(image, &parameters)?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {

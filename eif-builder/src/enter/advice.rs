@@ -31,10 +31,12 @@ impl Advice {
     /// The advice for this host.
     #[must_use]
     pub fn of_host() -> Self {
-        Self::from_files(|path| fs::read_to_string(path).ok())
+        Self::from_files(&|path| fs::read_to_string(path).ok())
     }
 
-    fn from_files(read: impl Fn(&str) -> Option<String>) -> Self {
+    /// The advice for a host whose files are as `read` gives them.
+    #[must_use]
+    pub fn from_files(read: &dyn Fn(&str) -> Option<String>) -> Self {
         let is = |path, value: &str| read(path).is_some_and(|text| text.trim() == value);
         if is(CLONE, "0") {
             Self::Clone
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn each_setting_is_named() {
         let host = |files: &[(&str, &str)]| {
-            Advice::from_files(|path| {
+            Advice::from_files(&|path| {
                 files
                     .iter()
                     .find(|(p, _)| *p == path)

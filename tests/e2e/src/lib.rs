@@ -25,6 +25,8 @@ use simulator::emulator::Emulator;
 use simulator::enclave::{Config, Enclave};
 use simulator::record::Milestone;
 
+pub mod service;
+
 /// Patience with a step of an emulated machine on a busy host.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -108,7 +110,7 @@ pub fn pcrs(file: &Path) -> [String; 3] {
 pub struct Booted {
     /// The enclave.
     pub enclave: Enclave,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Boots an image and waits until every service has been started.
@@ -119,7 +121,7 @@ pub fn boot(image: &Path) -> Booted {
     let launcher = place("NITRO_SIMULATOR");
     let config = Config::new(image.to_path_buf(), emulator, launcher, dir.path().to_path_buf()).unwrap();
     let enclave = Enclave::boot(&config, |text| println!("{text}")).unwrap();
-    let booted = Booted { enclave, _dir: dir };
+    let booted = Booted { enclave, dir };
     if let Err(error) = booted
         .enclave
         .wait_for(Milestone::Init(abi::boot::Stage::Running), PATIENCE)
@@ -130,6 +132,12 @@ pub fn boot(image: &Path) -> Booted {
 }
 
 impl Booted {
+    /// Folder of the enclave's sockets.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Connects to a port of the enclave, as soon as somebody listens there.
     #[must_use]
     pub fn connect(&self, port: u32) -> UnixStream {

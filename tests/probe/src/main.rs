@@ -15,6 +15,8 @@
 //! open PATH      opens a file for reading and writing
 //! write PATH     makes a file of what follows the line
 //! kmstool ARGS   runs the KMS tool with these arguments, separated by tabs, and what follows the line as its input
+//! kill NAME      kills the processes of its own user that run this program, and says how many
+//! ps             name, CPU time in milliseconds and peak memory in KiB of each process of its own user
 //! exit N         ends with that status
 //! ```
 #![forbid(unsafe_code)]
@@ -25,9 +27,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::Uid;
 use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
@@ -108,6 +112,64 @@ fn act(word: &str, rest: &str, input: &mut impl io::Read) -> io::Result<Vec<u8>>
             Ok(Vec::new())
         }
         "kmstool" => kmstool::run(rest, input),
+        "ps" => Ok(processes()?.into_bytes()),
+        "kill" => kill(rest).map(|count| count.to_string().into_bytes()),
         _ => Err(io::Error::from_raw_os_error(22)),
     }
+}
+
+/// Processes of the own user: `/proc` shows no others.
+#[expect(clippy::disallowed_methods, reason = "the order of processes does not matter")]
+fn own_processes() -> io::Result<Vec<(Pid, PathBuf, String)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        // A process that ended meanwhile has no name.
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        found.push((pid, entry.path(), name.trim_end().to_owned()));
+    }
+    Ok(found)
+}
+
+/// Kills with SIGKILL.
+fn kill(program: &str) -> io::Result<usize> {
+    let found: Vec<Pid> = own_processes()?
+        .into_iter()
+        .filter_map(|(pid, _, name)| (name == program).then_some(pid))
+        .collect();
+    for pid in &found {
+        kill_process(*pid, Signal::KILL)?;
+    }
+    Ok(found.len())
+}
+
+/// A line each. Linux counts CPU time in hundredths of a second here (`proc(5)`, fields 14 and 15 of `stat`).
+fn processes() -> io::Result<String> {
+    let mut text = String::new();
+    for (_, path, name) in own_processes()? {
+        let stat = fs::read_to_string(path.join("stat")).unwrap_or_default();
+        let after = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks = |field: usize| {
+            after
+                .split(' ')
+                .nth(field - 3)
+                .and_then(|text| text.parse::<u64>().ok())
+        };
+        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        if let (Some(user), Some(system), Some(peak)) = (ticks(14), ticks(15), peak) {
+            let cpu_ms = (user + system) * 10;
+            text += &format!("{name} {cpu_ms} {peak}\n");
+        }
+    }
+    Ok(text)
 }

@@ -14,7 +14,7 @@
 //! then holds this very duty and root, which the condition allows again. If another signer went on in between, the condition
 //! fails and the duty is refused although it is on record: a missed duty, never two.
 //!
-//! Layout of the items: `SPEC.md`. [`arn`] names table and host, [`credentials`] is the file with the credential,
+//! Layout of the items: `../SPEC.md`, in code `slashing_table::item`. [`arn`] names table and host, [`credentials`] is the file with the credential,
 //! `artefact` the records that provisioning needs.
 
 pub mod arn;
@@ -22,7 +22,6 @@ pub mod credentials;
 
 mod admin;
 mod artefact;
-mod item;
 mod permit;
 mod records;
 
@@ -38,6 +37,7 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Config, IdentityCache, Region};
 use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, TableDescription, TableStatus};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use slashing_table::item::{self, ItemError};
 
 use self::arn::TableArn;
 use self::credentials::{CredentialFile, CredentialFileError};
@@ -128,14 +128,9 @@ pub enum DynamoDbError {
         /// The item's.
         actual: Root,
     },
-    /// An item is not laid out as `SPEC.md` says.
-    #[error("item {id} has no valid {attribute}; it was not written by this program")]
-    Item {
-        /// The item.
-        id: String,
-        /// The attribute.
-        attribute: &'static str,
-    },
+    /// An item is not laid out as `SPEC.md` of `slashing-table` says.
+    #[error(transparent)]
+    Item(#[from] ItemError),
     /// The service refused a condition that holds for the item it returned.
     #[error("the condition of {id} failed and holds at once")]
     Inconsistent {

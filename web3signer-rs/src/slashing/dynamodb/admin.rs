@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
+use slashing_table::item::{self, Item};
 
-use super::item::{self, Item};
 use super::records::BATCH;
 use super::{DynamoDb, DynamoDbError, request};
 use crate::slashing::interchange::{History, Interchange};

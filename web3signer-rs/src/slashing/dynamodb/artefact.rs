@@ -4,8 +4,8 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use slashing_table::item;
 
-use super::item;
 use super::{DynamoDb, DynamoDbError, request};
 
 impl DynamoDb {

@@ -3,8 +3,8 @@
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use slashing_table::item::{self, Item, ItemError};
 
-use super::item::{self, Item};
 use super::{DynamoDb, DynamoDbError, request};
 use crate::duty::{Duty, SlashableDuty};
 use crate::slashing::key::ValidatorKey;
@@ -82,11 +82,11 @@ impl DynamoDb {
         &self,
         key: &ValidatorKey,
         id: &str,
-        old: Option<Result<Item, DynamoDbError>>,
+        old: Option<Result<Item, ItemError>>,
         asked: &SlashableDuty,
     ) -> Refusal {
         let item = match old {
-            Some(item) => item.map(Some),
+            Some(item) => item.map(Some).map_err(DynamoDbError::Item),
             // An absent item, or a service that does not return the old one.
             None => self.validator(key).await,
         };

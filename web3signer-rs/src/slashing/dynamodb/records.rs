@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use slashing_table::item::{self, Installation, Item};
 
-use super::item::{self, Installation, Item};
 use super::{DynamoDb, DynamoDbError, request};
 use crate::slashing::key::ValidatorKey;
 
@@ -54,7 +54,7 @@ impl DynamoDb {
             .map_err(|error| request("GetItem", &id, error))?;
         answer
             .item()
-            .map(|attributes| Item::decode(&id, |name| attributes.get(name)))
+            .map(|attributes| Item::decode(&id, |name| attributes.get(name)).map_err(DynamoDbError::Item))
             .transpose()
     }
 
@@ -85,7 +85,7 @@ impl DynamoDb {
                 .map_err(|error| request("BatchGetItem", self.table.as_str(), error))?;
             for items in answer.responses().into_iter().flat_map(|tables| tables.values()) {
                 for attributes in items {
-                    found.extend(decode(|name| attributes.get(name))?);
+                    found.extend(item::decode_validator(|name| attributes.get(name))?);
                 }
             }
             pending = answer
@@ -114,26 +114,9 @@ impl DynamoDb {
             .send();
         while let Some(page) = pages.next().await {
             let attributes = page.map_err(|error| request("Scan", self.table.as_str(), error))?;
-            found.extend(decode(|name| attributes.get(name))?);
+            found.extend(item::decode_validator(|name| attributes.get(name))?);
         }
         found.sort_by_key(|(key, _)| *key);
         Ok(found)
     }
-}
-
-/// A validator's item with its key; `None` for an item of another kind.
-fn decode<'a>(
-    read: impl Fn(&str) -> Option<&'a AttributeValue>,
-) -> Result<Option<(ValidatorKey, Item)>, DynamoDbError> {
-    let Some(AttributeValue::S(id)) = read(item::ID) else {
-        return Ok(None);
-    };
-    let Some(key) = id.strip_prefix(item::VALIDATOR) else {
-        return Ok(None);
-    };
-    let key: ValidatorKey = key.parse().map_err(|_| DynamoDbError::Item {
-        id: id.clone(),
-        attribute: item::ID,
-    })?;
-    Ok(Some((key, Item::decode(id, read)?)))
 }

@@ -1,0 +1,187 @@
+//! The bill of materials that lies beside an image, believed only when it names this image's digest.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::digest::Sha256;
+use crate::sbom::PROPERTY;
+
+/// Largest document that is read.
+pub const MAX_BYTES: u64 = 64 << 20;
+/// Most components that are shown.
+const MAX_COMPONENTS: usize = 20_000;
+
+/// One thing in the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Material {
+    /// `kernel`, `program`, `member`, `crate`, `linked`, `deb`, `jar`, `file`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its version, or nothing.
+    pub version: String,
+    /// Its licence, or nothing.
+    pub licence: String,
+    /// Where it is.
+    pub places: Vec<String>,
+}
+
+/// What a document says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Materials {
+    /// In the order of the document.
+    pub all: Vec<Material>,
+    /// SHA-256 of the kernel's configuration, if it names one.
+    pub config_sha256: Option<String>,
+}
+
+/// Why a document is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaterialsError {
+    /// Not JSON, or without what every document has.
+    #[error("it is not a CycloneDX document in JSON")]
+    Form,
+    /// It describes other bytes.
+    #[error("it is of another image: it names sha256 {found}, this image has {expected}")]
+    OtherImage {
+        /// In the document.
+        found: String,
+        /// Of the image.
+        expected: Sha256,
+    },
+    /// Too much to show.
+    #[error("it has more than {MAX_COMPONENTS} components")]
+    TooMany,
+}
+
+/// Reads a `CycloneDX` document about the image with this digest.
+///
+/// # Errors
+/// [`MaterialsError`].
+pub fn read(document: &[u8], image: Sha256) -> Result<Materials, MaterialsError> {
+    let document: Value = serde_json::from_slice(document).map_err(|_| MaterialsError::Form)?;
+    let hashes = document
+        .pointer("/metadata/component/hashes")
+        .and_then(Value::as_array)
+        .ok_or(MaterialsError::Form)?;
+    let found = hashes
+        .iter()
+        .find(|hash| text(hash, "alg") == "SHA-256")
+        .map(|hash| text(hash, "content"))
+        .ok_or(MaterialsError::Form)?;
+    if found != image.to_string() {
+        return Err(MaterialsError::OtherImage {
+            found: found.chars().take(80).collect(),
+            expected: image,
+        });
+    }
+    let components = document
+        .get("components")
+        .and_then(Value::as_array)
+        .ok_or(MaterialsError::Form)?;
+    if components.len() > MAX_COMPONENTS {
+        return Err(MaterialsError::TooMany);
+    }
+    let all: Vec<Material> = components.iter().map(one).collect();
+    let kernel = components
+        .iter()
+        .find(|component| property(component, "kind") == "kernel");
+    let config = kernel
+        .map(|kernel| property(kernel, "config-sha256"))
+        .filter(|digest| !digest.is_empty());
+    Ok(Materials {
+        all,
+        config_sha256: config.map(str::to_owned),
+    })
+}
+
+fn one(component: &Value) -> Material {
+    let licences = component.get("licenses").and_then(Value::as_array);
+    let licences: BTreeSet<&str> = licences
+        .into_iter()
+        .flatten()
+        .map(
+            |licence| match licence.get("expression").and_then(Value::as_str) {
+                Some(expression) => expression,
+                None => licence.get("license").map_or("", |licence| text(licence, "name")),
+            },
+        )
+        .collect();
+    let occurrences = component
+        .pointer("/evidence/occurrences")
+        .and_then(Value::as_array);
+    let places = occurrences
+        .into_iter()
+        .flatten()
+        .map(|place| text(place, "location").to_owned());
+    Material {
+        kind: property(component, "kind").to_owned(),
+        name: text(component, "name").to_owned(),
+        version: text(component, "version").to_owned(),
+        licence: licences.into_iter().collect::<Vec<_>>().join(", "),
+        places: places.collect(),
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn property<'a>(component: &'a Value, name: &str) -> &'a str {
+    let properties = component.get("properties").and_then(Value::as_array);
+    let mut found = properties.into_iter().flatten().filter(|property| {
+        text(property, "name")
+            .strip_prefix(PROPERTY)
+            .and_then(|rest| rest.strip_prefix(':'))
+            == Some(name)
+    });
+    found.next().map_or("", |property| text(property, "value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(digest: Sha256) -> String {
+        format!(
+            r#"{{"metadata":{{"component":{{"hashes":[{{"alg":"SHA-256","content":"{digest}"}}]}}}},"components":[
+            {{"name":"linux","version":"6.12","licenses":[{{"expression":"GPL-2.0-only"}}],
+              "properties":[{{"name":"nitro-web3signer:kind","value":"kernel"}},
+                            {{"name":"nitro-web3signer:config-sha256","value":"ab"}}],
+              "evidence":{{"occurrences":[{{"location":"kernel"}}]}}}}, 7]}}"#
+        )
+    }
+
+    #[test]
+    fn a_document_about_this_image_is_read() {
+        let image = Sha256::of(b"image");
+        let materials = read(document(image).as_bytes(), image).unwrap();
+        assert_eq!(materials.config_sha256.as_deref(), Some("ab"));
+        let linux = &materials.all[0];
+        assert_eq!(
+            (linux.kind.as_str(), linux.licence.as_str()),
+            ("kernel", "GPL-2.0-only")
+        );
+        assert_eq!(linux.places, ["kernel"]);
+        assert_eq!(materials.all[1], Material::default());
+    }
+
+    #[test]
+    fn others_are_refused() {
+        let image = Sha256::of(b"image");
+        let error = read(document(Sha256::of(b"other")).as_bytes(), image).unwrap_err();
+        assert!(matches!(error, MaterialsError::OtherImage { .. }), "{error}");
+        let text = document(image);
+        for cut in 0..text.len() {
+            assert_eq!(
+                read(&text.as_bytes()[..cut], image),
+                Err(MaterialsError::Form),
+                "{cut}"
+            );
+        }
+        let many = text.replace(", 7]", &format!("{}]", ", 7".repeat(MAX_COMPONENTS)));
+        assert_eq!(read(many.as_bytes(), image), Err(MaterialsError::TooMany));
+    }
+}

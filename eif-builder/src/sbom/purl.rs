@@ -1,0 +1,80 @@
+//! Package URLs: the names that vulnerability databases look packages up by.
+//!
+//! Source: the Package URL specification (ECMA-427), types `cargo`, `deb`, `generic`, `maven`.
+
+use core::fmt::Write as _;
+
+/// A published crate.
+#[must_use]
+pub fn cargo(name: &str, version: &str) -> String {
+    format!("pkg:cargo/{}@{}", encode(name), encode(version))
+}
+
+/// A Debian binary package of a release such as `trixie`.
+#[must_use]
+pub fn deb(name: &str, version: &str, architecture: &str, release: &str) -> String {
+    let (name, version) = (encode(name), encode(version));
+    let (architecture, release) = (encode(architecture), encode(release));
+    format!("pkg:deb/debian/{name}@{version}?arch={architecture}&distro={release}")
+}
+
+/// One file of a Debian source package.
+#[must_use]
+pub fn deb_source(name: &str, version: &str, release: &str) -> String {
+    let (name, version, release) = (encode(name), encode(version), encode(release));
+    format!("pkg:deb/debian/{name}@{version}?arch=source&distro={release}")
+}
+
+/// Something of ours, or that no package manager knows.
+#[must_use]
+pub fn generic(name: &str, version: &str) -> String {
+    if version.is_empty() {
+        return format!("pkg:generic/{}", encode(name));
+    }
+    format!("pkg:generic/{}@{}", encode(name), encode(version))
+}
+
+/// A Maven artefact.
+#[must_use]
+pub fn maven(group: &str, artifact: &str, version: &str) -> String {
+    let (group, artifact, version) = (encode(group), encode(artifact), encode(version));
+    format!("pkg:maven/{group}/{artifact}@{version}")
+}
+
+/// Percent-encodes all but letters, digits and `.-_~:`.
+fn encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            write!(encoded, "%{byte:02X}").ok();
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The forms are those of the specification's own examples.
+    #[test]
+    fn forms() {
+        assert_eq!(cargo("rand", "0.7.2"), "pkg:cargo/rand@0.7.2");
+        assert_eq!(
+            deb("attr", "1:2.4.47-2+b2", "amd64", "trixie"),
+            "pkg:deb/debian/attr@1:2.4.47-2%2Bb2?arch=amd64&distro=trixie"
+        );
+        assert_eq!(
+            deb_source("attr", "1.0~rc1", "trixie"),
+            "pkg:deb/debian/attr@1.0~rc1?arch=source&distro=trixie"
+        );
+        assert_eq!(
+            maven("org.apache.xmlgraphics", "batik-anim", "1.9.1"),
+            "pkg:maven/org.apache.xmlgraphics/batik-anim@1.9.1"
+        );
+        assert_eq!(generic("/etc/a b", ""), "pkg:generic/%2Fetc%2Fa%20b");
+    }
+}
