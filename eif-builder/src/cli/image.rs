@@ -1,7 +1,5 @@
 //! Arguments of the commands about one or two images and their key policy: sign, extract, diff, policy lint.
 
-#![expect(clippy::doc_markdown, reason = "the texts are shown as they are by --help")]
-
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
