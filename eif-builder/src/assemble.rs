@@ -152,13 +152,13 @@ pub fn assemble(assembly: &Assembly) -> Result<Written, AssembleError> {
 /// [`AssembleError`]; the output is then what it was before, and no other file is left.
 pub fn assemble_signed(assembly: &Assembly, signer: &Signer) -> Result<Signed, AssembleError> {
     let (unsigned, _) = write(assembly)?;
-    let signed = sign::signed_copy(&unsigned.file, &assembly.output, signer);
-    let (partial, signed) = signed.map_err(|source| AssembleError::Sign {
+    let copy = sign::signed_copy(&unsigned.file, &assembly.output, signer);
+    let (partial, done) = copy.map_err(|source| AssembleError::Sign {
         output: assembly.output.clone(),
         source,
     })?;
     partial.rename_to(&assembly.output)?;
-    Ok(signed)
+    Ok(done)
 }
 
 fn write(assembly: &Assembly) -> Result<(Partial, Written), AssembleError> {

@@ -14,7 +14,9 @@ pub use audit::{DoctorArgs, LiveArgs, RebuildArgs};
 /// Builds, measures and explains AWS Nitro Enclave images (EIF).
 ///
 /// Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 a check failed (a lock that does not match its
-/// manifest, an image that is damaged, a document that does not verify).
+/// manifest, an image that is damaged or not as published, images that differ, a key policy that is weak, a document that
+/// does not verify); 4 a locked input could not be fetched and was not given (the text names the file, its size and its
+/// SHA-256).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "eif-builder", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -45,6 +47,17 @@ pub enum Command {
     /// `build` writes the same beside the image. Builds what the store lacks; the documents depend on nothing but the
     /// image and its inputs, so anybody can make them again and compare.
     Sbom(SbomArgs),
+    /// Take an image apart: its sections, and what its ramdisks unpack to.
+    ///
+    /// Needs no root rights: owners, devices and set-id bits are in a listing beside each tree. Nothing is verified. Exit
+    /// code 3 when the image is malformed or would write outside of DIR; DIR is whole or not there.
+    Extract(ExtractArgs),
+    /// Explain why two images differ: section, ramdisk, path, mode, owner, time, content.
+    ///
+    /// Text is shown as a unified diff, programs by section, zip and jar by member, a kernel by option where it carries its
+    /// configuration. Works on images of any tool. Exit code 0 when every byte is the same, 3 when not, 1 when a file cannot
+    /// be read or is no image.
+    Diff(DiffArgs),
     /// Sign an image, or sign it anew: PCR8 is then the certificate's.
     ///
     /// Only the header and the signature section change. The image is signed or stays as it was: a key that is not the
@@ -63,7 +76,7 @@ pub enum Command {
     /// Make one self-contained page about an image, to look at rather than to read.
     ///
     /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
-    /// NAME.kernel.config beside it, when their digests belong to it.
+    /// NAME.kernel.config beside it, when they belong to it.
     Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
@@ -160,6 +173,8 @@ pub enum RecipeName {
     Kernel,
     /// QEMU with the Nitro Enclave machine, for the simulator
     Emulator,
+    /// The stand-in for Web3Signer in the tests: web3signer-standin.tar.gz
+    Standin,
 }
 
 /// `recipe`
@@ -242,6 +257,31 @@ pub struct DescribeArgs {
     pub json: bool,
 }
 
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// The image
+    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
+    pub image: Option<PathBuf>,
+    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
+    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
+    /// checked
+    #[arg(long, value_name = "FILE")]
+    pub pcrs: Option<PathBuf>,
+    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
+    pub at: Option<String>,
+    /// Print JSON; of a live enclave with its document, for another program to check
+    #[arg(long)]
+    pub json: bool,
+    /// Build it again.
+    #[command(flatten)]
+    pub rebuild: RebuildArgs,
+    /// Ask a running one.
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
 /// A document about an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Paper {
@@ -273,6 +313,34 @@ pub struct SbomArgs {
     pub store: StoreArgs,
 }
 
+/// `extract`
+#[derive(Clone, Debug, Args)]
+pub struct ExtractArgs {
+    /// The image
+    #[arg(value_name = "EIF")]
+    pub image: PathBuf,
+    /// The folder to make; it must not be there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Write the sections as they are and unpack no ramdisk
+    #[arg(long)]
+    pub sections_only: bool,
+}
+
+/// `diff`
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// One image
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The other
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `sign`
 #[derive(Clone, Debug, Args)]
 pub struct SignArgs {
@@ -296,31 +364,6 @@ pub struct SignArgs {
     pub json: bool,
 }
 
-/// `verify`
-#[derive(Clone, Debug, Args)]
-pub struct VerifyArgs {
-    /// The image
-    #[arg(value_name = "EIF", required_unless_present_any = ["rebuild", "live"], conflicts_with_all = ["rebuild", "live"])]
-    pub image: Option<PathBuf>,
-    /// Expect these measurements (out/NAME.pcrs.json, or what nitro-cli prints), and EifSha256 if it is there. With --rebuild or
-    /// --live, the source tree's reproducible/published/NAME.pcrs.json when not given; never take them from the host that is
-    /// checked
-    #[arg(long, value_name = "FILE")]
-    pub pcrs: Option<PathBuf>,
-    /// Judge the signing certificate at this time (2026-01-31T23:59:59Z) instead of now
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["rebuild", "live"])]
-    pub at: Option<String>,
-    /// Print JSON; of a live enclave with its document, for another program to check
-    #[arg(long)]
-    pub json: bool,
-    /// Build it again.
-    #[command(flatten)]
-    pub rebuild: RebuildArgs,
-    /// Ask a running one.
-    #[command(flatten)]
-    pub live: LiveArgs,
-}
-
 /// `report`
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
@@ -341,9 +384,38 @@ pub struct ReportArgs {
     pub kernel_config: Option<PathBuf>,
 }
 
+/// What else can be done with a key policy.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Find what is weak in a key policy: why, and how to mend it.
+    ///
+    /// Unconditional use, wildcard principals, conditions on part of the PCRs or of the actions, a joint Deny, all-zero and
+    /// stale PCRs, kms:PutKeyPolicy for many, and more. Exit code 3 when something is found or the text is no key policy,
+    /// 1 when a file cannot be read.
+    Lint(PolicyLintArgs),
+}
+
+/// `policy lint`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyLintArgs {
+    /// The key policy (aws kms get-key-policy --policy-name default --output text)
+    #[arg(value_name = "POLICY")]
+    pub policy: PathBuf,
+    /// Measurements of an image that should be in use; give it again for each. Others in the policy are stale
+    #[arg(long = "pcrs", value_name = "FILE")]
+    pub pcrs: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `policy`
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct PolicyArgs {
+    /// Instead of printing one.
+    #[command(subcommand)]
+    pub command: Option<PolicyCommand>,
     /// Measurements of an image to admit (out/NAME.pcrs.json); give it again for each image of a rollout
     #[arg(long = "pcrs", value_name = "FILE", required = true)]
     pub pcrs: Vec<PathBuf>,

@@ -5,7 +5,9 @@ mod attest;
 mod audit;
 mod build;
 mod describe;
+mod diff;
 mod doctor;
+mod extract;
 mod lock;
 mod manual;
 mod policy;
@@ -20,6 +22,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::{AttestCommand, Command, StoreArgs};
+use crate::fetch::FetchError;
 use crate::fetch::progress::{Bar, Lines, Progress};
 use crate::host::Host;
 use crate::store::Store;
@@ -36,17 +39,35 @@ pub enum Outcome {
     Usage = 2,
     /// A check failed.
     Refused = 3,
+    /// A locked input could not be had.
+    Absent = 4,
+}
+
+impl Outcome {
+    /// The exit code of an error: [`Outcome::Absent`] when an input could not be fetched and nobody gave it, else [`Outcome::Failed`].
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        let absent = error.chain().any(|cause| {
+            matches!(
+                cause.downcast_ref(),
+                Some(FetchError::Failed(_) | FetchError::Offline(_))
+            )
+        });
+        if absent { Self::Absent } else { Self::Failed }
+    }
 }
 
 /// Runs a command; what it has to say goes to `out`.
 ///
 /// # Errors
-/// Whatever failed, with the step it failed in; the exit code is then [`Outcome::Failed`].
+/// Whatever failed, with the step it failed in; the exit code is then [`Outcome::of`] it.
 pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match command {
         Command::Build(args) => build::build(args, host, out),
         Command::Recipe(args) => build::recipe(args, host, out),
         Command::Describe(args) => describe::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
+        Command::Extract(args) => extract::run(args, out),
         Command::Lock(args) => lock::run(args, host, out),
         Command::Report(args) => report::run(args, out),
         Command::Sbom(args) => sbom::run(args, host, out),

@@ -14,6 +14,7 @@ pub mod http;
 pub mod progress;
 pub mod snapshot;
 
+use core::cmp::Reverse;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,6 +26,7 @@ use crate::digest::Sha256;
 use crate::fetch::download::{Download, Retry, TryError};
 use crate::fetch::http::Http;
 use crate::fetch::progress::Progress;
+use crate::length::Length;
 use crate::lock::Input;
 use crate::mirror::{MirrorError, Mirrors};
 use crate::store::{Store, StoreError, VerifiedBlob};
@@ -75,8 +77,8 @@ pub enum FetchError {
 pub struct Failure {
     /// The input's name.
     pub label: String,
-    /// Its size in the lock.
-    pub size: u64,
+    /// Its size in the lock, or a bound on it.
+    pub length: Length,
     /// Its digest in the lock.
     pub sha256: Sha256,
     /// Every source tried, with the reason. Empty when there was none to try.
@@ -87,7 +89,7 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} bytes, sha256 {})", self.label, self.size, self.sha256)?;
+        write!(f, "{} ({}, sha256 {})", self.label, self.length, self.sha256)?;
         for (url, error) in &self.tries {
             write!(f, "\n    {url}: {error}")?;
         }
@@ -148,9 +150,9 @@ impl Fetcher<'_> {
             return Ok(Blobs(blobs));
         }
         // The largest first, so that none is left running alone at the end.
-        missing.sort_by(|a, b| b.size().cmp(&a.size()).then_with(|| a.sha256().cmp(&b.sha256())));
+        missing.sort_by_key(|i| (Reverse(i.length().most()), i.sha256()));
         self.progress
-            .begin(missing.len(), missing.iter().map(Input::size).sum());
+            .begin(missing.len(), missing.iter().map(|i| i.length().most()).sum());
         let results = self.fetch_parallel(store, &missing);
         self.progress.end();
         let mut failures = Vec::new();
@@ -256,7 +258,7 @@ impl Fetcher<'_> {
         };
         Err(Stop::Failed(Box::new(Failure {
             label: input.label(),
-            size: input.size(),
+            length: input.length(),
             sha256: input.sha256(),
             tries,
             no_mirror: archive.and_then(|a| self.mirrors.of(a).err()),
@@ -278,7 +280,7 @@ fn present<'i>(
         if blobs.contains_key(&sha256) || missing.contains_key(&sha256) {
             continue;
         }
-        match store.blob(sha256, input.size())? {
+        match store.blob(sha256, input.length())? {
             Some(blob) => drop(blobs.insert(sha256, blob)),
             None => drop(missing.insert(sha256, input)),
         }

@@ -46,6 +46,8 @@ pub struct Ingredients<'a> {
     pub programs: BTreeMap<ProgramName, PathBuf>,
     /// Where the locked packages were extracted, if there are any.
     pub packages: Option<PathBuf>,
+    /// Where each release was unpacked, by the name of its download.
+    pub tarballs: BTreeMap<String, PathBuf>,
 }
 
 /// Why no image was made.
@@ -91,7 +93,12 @@ fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) 
 /// [`ImageError`]; `dir` then holds part of an image and must not be used.
 pub fn make(ingredients: &Ingredients<'_>, dir: &Path) -> Result<Written, ImageError> {
     let manifest = ingredients.manifest;
-    let root = rootfs::build(manifest, &ingredients.programs, ingredients.packages.as_deref())?;
+    let root = rootfs::build(
+        manifest,
+        &ingredients.programs,
+        ingredients.packages.as_deref(),
+        &ingredients.tarballs,
+    )?;
     let boot = ramdisk::boot_tree(
         program(&ingredients.init, 0o500)?,
         ingredients

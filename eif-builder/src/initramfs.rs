@@ -41,7 +41,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    const fn from_magic(magic: [u8; 2]) -> Option<Self> {
+    pub(crate) const fn from_magic(magic: [u8; 2]) -> Option<Self> {
         match magic {
             [0x1f, 0x8b] => Some(Self::Gzip),
             [0x28, 0xb5] => Some(Self::Zstd),

@@ -11,6 +11,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Hasher, Sha256};
+use crate::length::Length;
 use crate::request::{Request, matches};
 
 /// The form of lock files that this program writes and reads.
@@ -103,8 +104,11 @@ pub struct LockedDownload {
     pub name: String,
     /// Where it is fetched from.
     pub url: String,
-    /// Size in bytes.
+    /// Size in bytes, or with `at_most` a bound on it.
     pub size: u64,
+    /// Whether the size was not known when the lock was made.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub at_most: bool,
     /// SHA-256 of the file.
     pub sha256: Sha256,
 }
@@ -341,13 +345,14 @@ impl Input<'_> {
         }
     }
 
-    /// Its size in bytes.
+    /// Its size.
     #[must_use]
-    pub const fn size(&self) -> u64 {
+    pub const fn length(&self) -> Length {
         match self {
-            Self::Package(p) => p.size,
-            Self::Source(s) => s.size,
-            Self::Download(d) => d.size,
+            Self::Download(d) if d.at_most => Length::AtMost(d.size),
+            Self::Package(p) => Length::Exact(p.size),
+            Self::Source(s) => Length::Exact(s.size),
+            Self::Download(d) => Length::Exact(d.size),
         }
     }
 
@@ -360,6 +365,11 @@ impl Input<'_> {
             Self::Download(d) => d.sha256,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn find<'a, T>(

@@ -175,7 +175,7 @@ impl<'a> Locker<'a> {
         }
         Ok(Outcome {
             inputs: locked.inputs().count(),
-            bytes: locked.inputs().map(|i| i.size()).sum(),
+            bytes: locked.inputs().map(|i| i.length().most()).sum(),
             path,
             changed,
         })
@@ -229,8 +229,12 @@ impl<'a> Locker<'a> {
             name: request.name.clone(),
             url: request.url.clone(),
             size,
+            at_most: request.most_bytes.is_some(),
             sha256: request.sha256,
         };
+        if let Some(most) = request.most_bytes {
+            return Ok(locked(most));
+        }
         if let Some(size) = request.size {
             return Ok(locked(size));
         }

@@ -36,5 +36,5 @@ fn host() -> anyhow::Result<Host> {
 #[expect(clippy::print_stderr, reason = "the one place where errors are shown")]
 fn report(error: &anyhow::Error) -> Outcome {
     eprintln!("eif-builder: {error:#}");
-    Outcome::Failed
+    Outcome::of(error)
 }

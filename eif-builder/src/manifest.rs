@@ -1,12 +1,13 @@
 //! The image manifest, checked: what is in an image and how it starts.
 //!
-//! [`raw`] is the file's schema, [`accounts`] resolves users and groups, [`policy`] makes the image policy, [`table`] makes PID 1's service table.
+//! [`raw`] is the file's schema, [`Tarball`]s are releases of other projects, [`accounts`] resolves users and groups, [`policy`] makes the image policy, [`table`] makes PID 1's service table.
 //! A [`Manifest`] is only made by [`Manifest::load`], so holding one means that every key was known, every path
 //! normal, every account defined and every service allowed.
 
 pub mod accounts;
 pub mod policy;
 pub mod raw;
+mod release;
 pub mod table;
 
 use std::fs;
@@ -20,6 +21,8 @@ use crate::request::Request;
 use crate::tree::{BadPath, Node, TreePath};
 use accounts::Accounts;
 use raw::{RawFile, RawManifest};
+
+pub use release::{Member, Tarball};
 
 /// The schema version that this builder reads.
 pub const SCHEMA: u32 = 1;
@@ -138,6 +141,12 @@ pub struct Manifest {
     pub nodes: Vec<(TreePath, DeclaredNode)>,
     /// Files joined from packaged files.
     pub concatenations: Vec<(TreePath, Vec<Pattern>)>,
+    /// Releases of other projects.
+    pub tarballs: Vec<Tarball>,
+    /// Files out of archives of the image.
+    pub members: Vec<Member>,
+    /// Argument files with Java's class path: where, and the patterns of what is in it.
+    pub classpaths: Vec<(TreePath, Vec<Pattern>)>,
     /// PID 1's table.
     pub table: services::Table,
     /// What the agent and `provision` read; `None` in an image without an agent.
@@ -184,6 +193,14 @@ pub struct Filter {
 }
 
 impl Filter {
+    fn new(table: &str, keep: Option<&[String]>, drop: &[String]) -> Result<Self, Fault> {
+        let keep = keep.map(|keep| patterns(&format!("{table}.keep"), keep));
+        Ok(Self {
+            keep: keep.transpose()?,
+            drop: patterns(&format!("{table}.drop"), drop)?,
+        })
+    }
+
     /// Whether the file or link at this path (with its leading `/`) enters. Folders enter when something in them does.
     #[must_use]
     pub fn admits(&self, path: &str) -> bool {
@@ -266,6 +283,17 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         let patterns = patterns("concatenation.from", &entry.from)?;
         concatenations.push((tree_path("concatenation.path", &entry.path)?, patterns));
     }
+    let mut classpaths = Vec::new();
+    for entry in &raw.classpaths {
+        let patterns = patterns("classpath.from", &entry.from)?;
+        classpaths.push((tree_path("classpath.path", &entry.path)?, patterns));
+    }
+    let tarballs = release::tarballs(&raw)?;
+    let members = raw
+        .members
+        .iter()
+        .map(release::member)
+        .collect::<Result<_, _>>()?;
     Ok(Manifest {
         path: path.to_path_buf(),
         name: image.name,
@@ -275,19 +303,15 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         command_line: raw.kernel.command_line,
         zstd_level: raw.ramdisk.zstd_level,
         inputs: raw.inputs,
-        filter: Filter {
-            keep: raw
-                .packages
-                .keep
-                .map(|keep| patterns("packages.keep", &keep))
-                .transpose()?,
-            drop: patterns("packages.drop", &raw.packages.drop)?,
-        },
+        filter: Filter::new("packages", raw.packages.keep.as_deref(), &raw.packages.drop)?,
         init_package: raw.init.program,
         programs,
         accounts,
         nodes,
         concatenations,
+        tarballs,
+        members,
+        classpaths,
         table,
         policy,
     })

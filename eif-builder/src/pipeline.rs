@@ -15,6 +15,7 @@ use crate::crates::{CrateError, CrateShop};
 use crate::digest::{Hasher, Sha256};
 use crate::fetch::Fetcher;
 use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
+use crate::lock::Locked;
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
 use crate::part::{BuiltPart, PartError, Root, Workshop};
@@ -26,6 +27,7 @@ use crate::sbom::evidence::{
 };
 use crate::sign::{self, SignError, Signer};
 use crate::store::StoreError;
+use crate::upstream::{self, UpstreamError};
 
 /// Form of image parts. Changes when the same key would give other files.
 const FORM: &[u8] = b"nitro-web3signer image, form 1";
@@ -63,6 +65,17 @@ pub enum PipelineError {
     /// The image's packages could not be had.
     #[error("cannot get the packages of the image")]
     Packages(#[from] RootError),
+    /// A file was given under a name that is no download of the image.
+    #[error("a file was given for `{name}`, which is no download of the image: expected {expected}")]
+    NoDownload {
+        /// The name.
+        name: String,
+        /// What the image has.
+        expected: String,
+    },
+    /// A release of another project could not be had.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The workspace could not be read.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -201,8 +214,8 @@ impl Pipeline<'_> {
         match signer {
             None => publish(&made.image, &made.image, &made.papers, &made.name, out),
             Some(signer) => {
-                let signed = SignedImage::make(&made.image, &made.name, out, signer)?;
-                publish(&made.image, &signed.dir, &made.papers, &made.name, out)
+                let image = SignedImage::make(&made.image, &made.name, out, signer)?;
+                publish(&made.image, &image.dir, &made.papers, &made.name, out)
             }
         }
     }
@@ -214,6 +227,7 @@ impl Pipeline<'_> {
     pub fn make(&self, manifest: &Path, own: Option<&OwnKernel>) -> Result<Made, PipelineError> {
         let manifest = Manifest::load(manifest)?;
         let locked = lock_cmd::check(&manifest.path)?;
+        check_given(self.fetcher, &locked)?;
         let recipes_dir = self.top.join(RECIPES);
         let recipes = self.recipes(&recipes_dir);
         let build_root = recipes.build_root()?;
@@ -240,6 +254,13 @@ impl Pipeline<'_> {
             key.field(root.key.as_bytes());
             Some(root.path)
         };
+        let mut tarballs = BTreeMap::new();
+        for tarball in &manifest.tarballs {
+            let unpacked = upstream::provide(self.workshop.store, &locked, tarball, self.fetcher)?;
+            key.field(tarball.download.as_bytes());
+            key.field(unpacked.key.as_bytes());
+            tarballs.insert(tarball.download.clone(), unpacked.path);
+        }
         let ingredients = Ingredients {
             manifest: &manifest,
             kernel: kernel.path,
@@ -248,6 +269,7 @@ impl Pipeline<'_> {
             init,
             programs,
             packages,
+            tarballs,
         };
         let key = key.finish();
         let part = self.workshop.store.part_or_build(key, |dir| {
@@ -289,6 +311,20 @@ fn programs(
         programs.insert(name.clone(), build(&name.package, &name.bin)?);
     }
     Ok((init, programs))
+}
+
+/// A file that the user gave is meant for something: a wrong name must not end in a download.
+fn check_given(fetcher: &Fetcher<'_>, locked: &Locked) -> Result<(), PipelineError> {
+    let names = || locked.downloads().iter().map(|d| d.name.as_str());
+    match fetcher.local.keys().find(|name| !names().any(|n| n == *name)) {
+        None => Ok(()),
+        Some(name) => Err(PipelineError::NoDownload {
+            name: name.clone(),
+            expected: names()
+                .next()
+                .map_or_else(|| "none".to_owned(), |_| names().collect::<Vec<_>>().join(" or ")),
+        }),
+    }
 }
 
 /// Files that the manifest names, and what it compiled into PID 1's table.
@@ -406,13 +442,13 @@ impl SignedImage {
         fs::create_dir(&dir).map_err(io_error("create", &dir))?;
         let image = Self { dir };
         let eif = image.dir.join(EIF_FILE);
-        let signed = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
+        let done = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
         let published = part.join(PCRS_FILE);
         let text = fs::read(&published).map_err(io_error("read", &published))?;
         let mut pcrs: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)
             .map_err(io::Error::from)
             .map_err(io_error("read", &published))?;
-        pcrs.insert("Measurements".to_owned(), signed.measurements.to_json());
+        pcrs.insert("Measurements".to_owned(), done.measurements.to_json());
         let sha256 = file_digest(&eif)?.to_string();
         pcrs.insert("EifSha256".to_owned(), sha256.into());
         let path = image.dir.join(PCRS_FILE);
@@ -459,10 +495,10 @@ mod tests {
         for file in [EIF_FILE, PCRS_FILE, POLICY_FILE].into_iter().chain(papers) {
             fs::write(part.join(file), file).unwrap();
         }
-        let error = publish(&part, &part, "n", &out).unwrap_err();
+        let error = publish(&part, &part, &part, "n", &out).unwrap_err();
         assert!(error.to_string().ends_with("n.weights.json"), "{error}");
         fs::write(part.join(WEIGHTS_FILE), "{}").unwrap();
-        let output = publish(&part, &part, "n", &out).unwrap();
+        let output = publish(&part, &part, &part, "n", &out).unwrap();
         assert_eq!(fs::read(&output.eif).unwrap(), EIF_FILE.as_bytes());
         assert_eq!(output.pcrs, out.join("n.pcrs.json"));
         #[expect(clippy::disallowed_methods, reason = "only counted")]

@@ -1,4 +1,4 @@
-//! The recipes of `reproducible/`: the build root, the kernel and the emulator, from their locks to parts.
+//! The recipes: the build root, the kernel and the emulator of `reproducible/` and the stand-in of the tests, from their locks to parts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,6 +56,17 @@ pub enum RecipeError {
     #[error(transparent)]
     Part(#[from] PartError),
 }
+
+/// What the stand-in is made of, below `tests/standin`.
+const STANDIN_SOURCES: [&str; 7] = [
+    "blst.c",
+    "src/supranational/blst/StandinLibrary.java",
+    "src/tech/pegasys/web3signer/Bls.java",
+    "src/tech/pegasys/web3signer/Clients.java",
+    "src/tech/pegasys/web3signer/Keys.java",
+    "src/tech/pegasys/web3signer/Options.java",
+    "src/tech/pegasys/web3signer/Web3SignerApp.java",
+];
 
 /// Makes what the folder `reproducible/` describes.
 #[expect(missing_debug_implementations, reason = "a workshop holds a function")]
@@ -145,6 +156,36 @@ impl Recipes<'_> {
             .build(&part(blobs.get(source.sha256)?.path().to_path_buf()))?)
     }
 
+    /// The stand-in for Web3Signer in the tests (`tests/standin`), compiled by the Java of the image `web3signer`:
+    /// `web3signer-standin.tar.gz`. `top` is the top of the source tree.
+    ///
+    /// # Errors
+    /// [`RecipeError`].
+    pub fn standin(&self, top: &Path, build_root: &Root) -> Result<BuiltPart, RecipeError> {
+        let locked = lock_cmd::check(&top.join("rootfs/web3signer/image.toml"))?;
+        let java = self.provide("web3signer", &locked, &Rules::default())?;
+        let folder = top.join("tests/standin");
+        let mut inputs = BTreeMap::from([(
+            "/java".to_owned(),
+            Source::Dir {
+                host: java.path,
+                digest: java.key,
+            },
+        )]);
+        for file in STANDIN_SOURCES {
+            inputs.insert(format!("/src/{file}"), Source::Text(read(&folder.join(file))?));
+        }
+        Ok(self.workshop.build(&Part {
+            name: "standin",
+            root: build_root,
+            inputs,
+            caches: BTreeMap::new(),
+            script: &read(&folder.join("build.sh"))?,
+            env: BTreeMap::new(),
+            outputs: vec!["web3signer-standin.tar.gz".to_owned()],
+        })?)
+    }
+
     fn root(&self, name: &'static str, manifest: &str) -> Result<(Root, Locked), RecipeError> {
         let path = self.dir.join(manifest);
         let locked = lock_cmd::check(&path)?;
@@ -164,7 +205,13 @@ impl Recipes<'_> {
     }
 
     fn text(&self, file: &str) -> Result<String, RecipeError> {
-        let path = self.dir.join(file);
-        fs::read_to_string(&path).map_err(|source| RecipeError::Read { path, source })
+        read(&self.dir.join(file))
     }
+}
+
+fn read(path: &Path) -> Result<String, RecipeError> {
+    fs::read_to_string(path).map_err(|source| RecipeError::Read {
+        path: path.to_path_buf(),
+        source,
+    })
 }

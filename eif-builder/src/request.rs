@@ -18,6 +18,7 @@
 //! name = "web3signer.tar.gz"
 //! url = "https://..."
 //! size = 123                          # in bytes; may be left out, then locking downloads the file
+//!                                     # or `most_bytes`, a bound, where nobody who locks has the file
 //! sha256 = "..."
 //! ```
 
@@ -60,6 +61,8 @@ pub struct DownloadRequest {
     pub url: String,
     /// Its size in bytes, when known.
     pub size: Option<u64>,
+    /// Instead of a size: a bound on it, in bytes. Then locking does not fetch the file.
+    pub most_bytes: Option<u64>,
     /// SHA-256 of the file. Decides; the URL is only a place to look.
     pub sha256: Sha256,
 }
@@ -192,7 +195,11 @@ impl Request {
             );
         }
         for download in &self.downloads {
-            let size = download.size.map_or_else(String::new, |s| s.to_string());
+            let size = match (download.size, download.most_bytes) {
+                (_, Some(most)) => format!("at most {most}"),
+                (Some(size), None) => size.to_string(),
+                (None, None) => String::new(),
+            };
             let sha256 = download.sha256.to_string();
             list(
                 "download",
@@ -247,6 +254,16 @@ impl TryFrom<Raw> for Request {
             raw.downloads.iter().map(|d| &d.name),
             is_file_name,
         )?;
+        if let Some(d) = raw
+            .downloads
+            .iter()
+            .find(|d| d.size.is_some() && d.most_bytes.is_some())
+        {
+            return Err(invalid(
+                "downloads.most_bytes",
+                &format!("{} beside a size", d.name),
+            ));
+        }
         check_all("downloads.url", raw.downloads.iter().map(|d| &d.url), is_url)?;
         Ok(Self {
             suite: raw.suite.unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The app ramdisk's root: declared nodes, programs, filtered packages, accounts and PID 1's table in one [`Tree`].
+//! The app ramdisk's root: declared nodes, programs, filtered packages and releases, accounts and PID 1's table in one [`Tree`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{DeclaredNode, Manifest, Program, ProgramName, matches};
+use crate::jar::{self, JarError};
+use crate::manifest::{DeclaredNode, Filter, Manifest, Program, ProgramName, matches};
 use crate::tree::{BadPath, Content, Kind, Node, Tree, TreeError, TreePath};
 
 /// Folders that PID 1 mounts on. They are in every image, so no manifest has to know them.
@@ -37,14 +38,14 @@ pub enum RootfsError {
     /// A malformed path.
     #[error(transparent)]
     Path(#[from] BadPath),
-    /// A packaged file's name is not UTF-8.
-    #[error("{} (from the packages): its name is not UTF-8", path.display())]
+    /// A file's name is not UTF-8.
+    #[error("{}: its name is not UTF-8", path.display())]
     NotUtf8 {
         /// Which.
         path: PathBuf,
     },
-    /// A packaged file that is no file, folder or link.
-    #[error("{path} (from the packages) is no file, folder or link")]
+    /// What was extracted is no file, folder or link.
+    #[error("{path} (extracted) is no file, folder or link")]
     Special {
         /// Which.
         path: TreePath,
@@ -57,6 +58,18 @@ pub enum RootfsError {
         /// The pattern.
         pattern: String,
     },
+    /// A file cannot be taken out of an archive, or a class path cannot be written.
+    #[error("{path}: {reason}")]
+    Jar {
+        /// What was to be made.
+        path: TreePath,
+        /// Why it cannot be.
+        #[source]
+        reason: JarError,
+    },
+    /// A release of the manifest was not unpacked.
+    #[error("the release {0} was not unpacked")]
+    NotUnpacked(String),
     /// The service table breaks a rule.
     #[error("cannot encode PID 1's service table")]
     Table(#[from] services::EncodeError),
@@ -78,7 +91,8 @@ pub enum RootfsError {
     },
 }
 
-/// Puts the root together. `programs` has the built binary of each program that the manifest names; `packages` is the folder that the locked packages were extracted to, if there are any.
+/// Puts the root together. `programs` has the built binary of each program that the manifest names; `packages` is the folder that the locked packages were extracted to, if there are any; `tarballs`
+/// has the folder of each release by the name of its download.
 ///
 /// # Errors
 /// [`RootfsError`]; nothing has been written.
@@ -86,6 +100,7 @@ pub fn build(
     manifest: &Manifest,
     programs: &BTreeMap<ProgramName, PathBuf>,
     packages: Option<&Path>,
+    tarballs: &BTreeMap<String, PathBuf>,
 ) -> Result<Tree, RootfsError> {
     let mut tree = Tree::new();
     for (path, mode) in MOUNT_POINTS {
@@ -109,8 +124,21 @@ pub fn build(
         tree.add(path.clone(), file_node(binary, 0o755)?, &origin)?;
     }
     let found = packages.map(walk).transpose()?.unwrap_or_default();
-    add_packages(&mut tree, manifest, &found)?;
+    add_found(&mut tree, &found, &manifest.filter, None, "the packages")?;
     add_concatenations(&mut tree, manifest, &found)?;
+    for release in &manifest.tarballs {
+        let folder = tarballs.get(&release.download);
+        let folder = folder.ok_or_else(|| RootfsError::NotUnpacked(release.download.clone()))?;
+        let origin = format!("the release {}", release.download);
+        add_found(
+            &mut tree,
+            &walk(folder)?,
+            &release.filter,
+            Some(&release.path),
+            &origin,
+        )?;
+    }
+    add_from_archives(&mut tree, manifest)?;
     check_programs(manifest, &tree)?;
     Ok(tree)
 }
@@ -201,13 +229,15 @@ fn walk(root: &Path) -> Result<BTreeMap<TreePath, PathBuf>, RootfsError> {
     Ok(found)
 }
 
-/// Adds the packaged files and links that the manifest admits, with the folders that hold them.
+/// Adds the files and links that the filter admits, below `folder` of the image, with the folders that hold them.
 ///
-/// Everything is root's: package owners other than root are dropped with their setuid bits at extraction.
-fn add_packages(
+/// Everything is root's: other owners are dropped with their setuid bits at extraction.
+fn add_found(
     tree: &mut Tree,
-    manifest: &Manifest,
     found: &BTreeMap<TreePath, PathBuf>,
+    filter: &Filter,
+    folder: Option<&TreePath>,
+    origin: &str,
 ) -> Result<(), RootfsError> {
     for (path, place) in found {
         let fail = |source| RootfsError::Read {
@@ -215,7 +245,7 @@ fn add_packages(
             source,
         };
         let meta = fs::symlink_metadata(place).map_err(fail)?;
-        if meta.is_dir() || !manifest.filter.admits(path.as_str()) {
+        if meta.is_dir() || !filter.admits(path.as_str()) {
             continue;
         }
         let node = if meta.is_symlink() {
@@ -234,7 +264,32 @@ fn add_packages(
         } else {
             return Err(RootfsError::Special { path: path.clone() });
         };
-        tree.add(path.clone(), node, "the packages")?;
+        let place = folder.map_or_else(|| Ok(path.clone()), |folder| path.under(folder))?;
+        tree.add(place, node, origin)?;
+    }
+    Ok(())
+}
+
+/// Class paths and files out of archives, made of what the tree has by now.
+fn add_from_archives(tree: &mut Tree, manifest: &Manifest) -> Result<(), RootfsError> {
+    for member in &manifest.members {
+        let bytes = jar::member(tree, &member.archive, &member.member);
+        let bytes = bytes.map_err(|reason| RootfsError::Jar {
+            path: member.path.clone(),
+            reason,
+        })?;
+        tree.add(member.path.clone(), Node::file(bytes, 0o444), "a [[member]]")?;
+    }
+    for (path, patterns) in &manifest.classpaths {
+        let text = jar::classpath(tree, patterns).map_err(|reason| RootfsError::Jar {
+            path: path.clone(),
+            reason,
+        })?;
+        tree.add(
+            path.clone(),
+            Node::file(text.into_bytes(), 0o444),
+            "a [[classpath]]",
+        )?;
     }
     Ok(())
 }

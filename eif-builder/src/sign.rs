@@ -197,9 +197,9 @@ pub fn sign_image(path: &Path, output: &Path, signer: &Signer) -> Result<Signed,
         });
     }
     let file = File::open(path).map_err(unopened)?;
-    let (partial, signed) = signed_copy(&file, output, signer)?;
+    let (partial, done) = signed_copy(&file, output, signer)?;
     partial.rename_to(output)?;
-    Ok(signed)
+    Ok(done)
 }
 
 /// Signs `image` into a file beside `output`, checked and ready to be renamed.
@@ -226,7 +226,7 @@ pub(crate) fn signed_copy(
     if after.measurements != expected || written.signature() != Some(&signature) {
         return Err(SignError::Changed);
     }
-    let signed = Signed {
+    let done = Signed {
         measurements: after.measurements,
         size: written.length(),
     };
@@ -235,7 +235,7 @@ pub(crate) fn signed_copy(
         path: output.to_owned(),
         source,
     })?;
-    Ok((partial, signed))
+    Ok((partial, done))
 }
 
 /// The image's measurements, if its CRC is right.

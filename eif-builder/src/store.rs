@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::{Hasher, Sha256};
+use crate::length::Length;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,16 +37,14 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Bytes that were to become a blob are not the expected ones.
-    #[error(
-        "{name}: expected sha256 {expected} ({expected_bytes} bytes), got {actual} ({actual_bytes} bytes)"
-    )]
+    #[error("{name}: expected sha256 {expected} ({expected_bytes}), got {actual} ({actual_bytes} bytes)")]
     Mismatch {
         /// The name under which the caller knows the input.
         name: String,
         /// SHA-256 in the lock.
         expected: Sha256,
-        /// Size in the lock.
-        expected_bytes: u64,
+        /// Size in the lock, or a bound on it.
+        expected_bytes: Length,
         /// SHA-256 of what came.
         actual: Sha256,
         /// Size of what came.
@@ -172,15 +171,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`] when the file cannot be read.
-    pub fn blob(&self, sha256: Sha256, size: u64) -> Result<Option<VerifiedBlob>, StoreError> {
+    pub fn blob(
+        &self,
+        sha256: Sha256,
+        length: impl Into<Length>,
+    ) -> Result<Option<VerifiedBlob>, StoreError> {
         let path = self.blob_path(sha256);
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", &path)(error)),
         };
-        let (actual, length) = Sha256::of_reader(&mut file).map_err(io_error("read", &path))?;
-        if actual == sha256 && length == size {
+        let (actual, size) = Sha256::of_reader(&mut file).map_err(io_error("read", &path))?;
+        if actual == sha256 && length.into().admits(size) {
             return Ok(Some(VerifiedBlob { path, sha256, size }));
         }
         fs::remove_file(&path).map_err(io_error("remove the damaged", &path))?;
@@ -191,7 +194,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`] when the temporary file cannot be made.
-    pub fn blob_writer(&self, name: &str, sha256: Sha256, size: u64) -> Result<BlobWriter, StoreError> {
+    pub fn blob_writer(
+        &self,
+        name: &str,
+        sha256: Sha256,
+        length: impl Into<Length>,
+    ) -> Result<BlobWriter, StoreError> {
         let path = self.scratch_path();
         let file = OpenOptions::new()
             .read(true)
@@ -204,7 +212,7 @@ impl Store {
             store: self.clone(),
             name: name.to_owned(),
             expected: sha256,
-            expected_bytes: size,
+            expected_bytes: length.into(),
             hasher: Hasher::new(),
             written: 0,
             path,
@@ -276,7 +284,7 @@ pub struct BlobWriter {
     store: Store,
     name: String,
     expected: Sha256,
-    expected_bytes: u64,
+    expected_bytes: Length,
     hasher: Hasher,
     written: u64,
     path: PathBuf,
@@ -308,7 +316,7 @@ impl BlobWriter {
     /// [`StoreError::Mismatch`] with expected and actual; [`StoreError::Io`].
     pub fn commit(self) -> Result<VerifiedBlob, StoreError> {
         let actual = self.hasher.clone().finish();
-        if actual != self.expected || self.written != self.expected_bytes {
+        if actual != self.expected || !self.expected_bytes.admits(self.written) {
             return Err(StoreError::Mismatch {
                 name: self.name.clone(),
                 expected: self.expected,
@@ -329,7 +337,7 @@ impl BlobWriter {
         Ok(VerifiedBlob {
             path: target,
             sha256: self.expected,
-            size: self.expected_bytes,
+            size: self.written,
         })
     }
 }
@@ -337,14 +345,11 @@ impl BlobWriter {
 impl Write for BlobWriter {
     /// Refuses to grow past the expected size, so that a source cannot fill the disk.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = self.expected_bytes.saturating_sub(self.written);
+        let room = self.expected_bytes.most().saturating_sub(self.written);
         if bytes.len() as u64 > room {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
-                format!(
-                    "{}: more than the expected {} bytes",
-                    self.name, self.expected_bytes
-                ),
+                format!("{}: more than the expected {}", self.name, self.expected_bytes),
             ));
         }
         let count = self.file.write(bytes)?;

@@ -33,6 +33,7 @@ fn fetch(store: &Path, url: &str) -> Result<Store, FetchError> {
         name: "file".into(),
         url: url.to_owned(),
         size: SIZE as u64,
+        at_most: false,
         sha256: Sha256::of(&body()),
     };
     let fetcher = Fetcher {

@@ -15,6 +15,11 @@ impl<T: Zeroize> Secret<T> {
         Self(Zeroizing::new(value))
     }
 
+    /// The value, still wiped on drop, for whoever takes it over.
+    pub fn into_inner(self) -> Zeroizing<T> {
+        self.0
+    }
+
     /// The value itself.
     pub fn expose(&self) -> &T {
         &self.0

@@ -42,6 +42,9 @@ pub enum TlsError {
     /// None of the usual files exists.
     #[error("no file of CA certificates at the usual places; give one with --ca-file")]
     NoRoots,
+    /// No certificate was given, or one that can be no root.
+    #[error("no CA certificate was given, or one that cannot be used")]
+    NoCertificates,
     /// rustls refused its own settings.
     #[error("cannot set up TLS")]
     Setup,
@@ -91,6 +94,24 @@ pub fn from_system() -> Result<Arc<ClientConfig>, TlsError> {
     from_file(path)
 }
 
+/// Trusts these certificates (DER) and no others.
+///
+/// # Errors
+/// [`TlsError::NoCertificates`] when there is none, or one that cannot be used; [`TlsError::Setup`].
+pub fn from_certificates(
+    certificates: impl IntoIterator<Item = Vec<u8>>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let added = roots.add(CertificateDer::from(certificate));
+        added.map_err(|_| TlsError::NoCertificates)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoCertificates);
+    }
+    with_roots(roots)
+}
+
 fn with_roots(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -133,6 +154,15 @@ mod tests {
                 matches!(of(bad), Err(TlsError::NoCertificate { .. })),
                 "{bad:.40}"
             );
+        }
+        let der = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()])
+            .unwrap()
+            .cert
+            .der()
+            .to_vec();
+        from_certificates([der.clone(), der.clone()]).unwrap();
+        for bad in [vec![], vec![vec![]], vec![der.clone(), der[..50].to_vec()]] {
+            assert_eq!(from_certificates(bad).unwrap_err(), TlsError::NoCertificates);
         }
         let path = PathBuf::from("/nonexistent/roots.pem");
         assert_eq!(

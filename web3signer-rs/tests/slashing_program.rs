@@ -15,6 +15,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+mod filtered;
 #[path = "slashing/front.rs"]
 #[expect(
     dead_code,
@@ -40,6 +41,7 @@ mod support;
 )]
 mod table;
 
+use filtered::Filtered;
 use program::{PUBLIC, SECRET, Server, key_folder, raw_key, run};
 use table::{TABLE_ID, Table};
 
@@ -160,5 +162,32 @@ fn the_program_signs_what_the_table_permits() {
         assert_eq!(table.item(&format!("validator#{other}")).await, Value::Null);
         let secret = SECRET.trim_start_matches("0x");
         assert!(!server.log().contains(secret), "the log has a secret");
+    });
+}
+
+/// As the images run it: under the system call filter of `rootfs/seccomp/signer-native.json`. `seccomp.rs` has the rest of it.
+#[test]
+fn the_table_is_used_under_the_filter() {
+    support::run(async {
+        let table = Table::make().await;
+        let keys = key_folder(&[raw_key(SECRET)]);
+        let options = options(&table, TABLE_ID);
+        let output = import(keys.path(), &options, MAINNET, table.folder.path());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let signer = Filtered::start(|port| {
+            let keys = format!("--key-config-path={}", keys.path().display());
+            let mut words = vec![format!("--http-listen-port={port}"), keys, "eth2".to_owned()];
+            words.extend(options);
+            words
+        });
+        let sign = |root: &str| {
+            let body = serde_json::to_vec(&vote(300_001, root)).unwrap();
+            let path = format!("/api/v1/eth2/sign/{PUBLIC}");
+            program::ask(signer.port, "POST", &path, &[], &body).status
+        };
+        assert_eq!(sign(&format!("0x{}", "01".repeat(32))), 200, "{}", signer.said());
+        assert_eq!(sign(&format!("0x{}", "02".repeat(32))), 412, "a double vote");
+        let said = signer.stop();
+        assert!(said.contains("stopped"), "{said}");
     });
 }

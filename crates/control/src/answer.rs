@@ -195,6 +195,12 @@ pub mod codes {
     pub const SIGNER_FAILED: &str = "signer-failed";
     /// The slashing store cannot be reached, or is not the config's.
     pub const STORE_FAILED: &str = "store-failed";
+    /// `provision` could not write the signer's files, or not read those that are there.
+    pub const FILES_FAILED: &str = "files-failed";
+    /// Nothing could be asked of KMS.
+    pub const KMS_FAILED: &str = "kms-failed";
+    /// There are no credentials for KMS, or ones of no known form.
+    pub const NO_CREDENTIALS: &str = "no-credentials";
     /// The NSM does not answer.
     pub const NSM_FAILED: &str = "nsm-failed";
     /// No answer in time.

@@ -2,11 +2,12 @@
 //!
 //! As long as two values have seen the same bytes they share one state; it is cloned where they part. In an image
 //! of two ramdisks the second, large one is hashed for the image and for "application and section", not three times.
-
-use sha2::{Digest as _, Sha384};
+//! Those two are hashed side by side where the CPU can ([`Pairs`]).
 
 use crate::measure::Digest;
+use crate::pair::Pairs;
 use crate::section::SectionKind;
+use crate::sha384::Sha384;
 
 /// A set of values that the bytes of a section count for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ impl Targets {
     pub(crate) const APP: Self = Self(4);
     /// This section alone.
     pub(crate) const SECTION: Self = Self(8);
+    /// All of these.
+    pub(crate) const ALL: Self = Self(15);
 
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -55,12 +58,12 @@ impl Targets {
 struct Stream {
     targets: Targets,
     state: Sha384,
-    empty: bool,
 }
 
 /// The values in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Hashes {
+    pairs: Option<Pairs>,
     watched: Targets,
     current: Targets,
     streams: Vec<Stream>,
@@ -69,9 +72,10 @@ pub(crate) struct Hashes {
 }
 
 impl Hashes {
-    /// Computes the values in `watched` only.
-    pub(crate) fn new(watched: Targets) -> Self {
+    /// Computes the values in `watched` only; without `pairs` one after the other.
+    pub(crate) fn new(watched: Targets, pairs: Option<Pairs>) -> Self {
         let mut hashes = Self {
+            pairs,
             watched,
             current: Targets::NONE,
             streams: Vec::new(),
@@ -88,7 +92,7 @@ impl Hashes {
             self.part();
             return;
         }
-        match self.streams.iter_mut().find(|stream| stream.empty) {
+        match self.streams.iter_mut().find(|stream| stream.state.is_empty()) {
             Some(stream) => stream.targets = stream.targets.and(Targets::SECTION),
             None => self.add_empty(Targets::SECTION),
         }
@@ -97,10 +101,14 @@ impl Hashes {
 
     /// Adds bytes of the section.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        for stream in &mut self.streams {
-            if !stream.targets.common(self.current).is_empty() {
-                stream.state.update(bytes);
-                stream.empty &= bytes.is_empty();
+        let streams = self.streams.iter_mut();
+        let mut busy = streams.filter(|stream| !stream.targets.common(self.current).is_empty());
+        while let Some(one) = busy.next() {
+            match self.pairs.and_then(|pairs| Some((pairs, busy.next()?))) {
+                Some((pairs, other)) => {
+                    Sha384::update_both(pairs, [&mut one.state, &mut other.state], bytes);
+                }
+                None => one.state.update(bytes),
             }
         }
     }
@@ -120,7 +128,7 @@ impl Hashes {
     pub(crate) fn value(&self, target: Targets) -> Option<Digest> {
         let mut streams = self.streams.iter();
         let stream = streams.find(|stream| !stream.targets.common(target).is_empty())?;
-        Some(Digest::of_state(stream.state.clone()))
+        Some(Digest::from_bytes(stream.state.clone().finish()))
     }
 
     /// Clones each state that only part of its targets goes on with.
@@ -144,7 +152,6 @@ impl Hashes {
         self.streams.push(Stream {
             targets,
             state: Sha384::new(),
-            empty: true,
         });
     }
 }
@@ -153,13 +160,14 @@ impl Hashes {
 mod tests {
     use super::*;
 
-    const ALL: Targets = Targets::IMAGE
-        .and(Targets::BOOT)
-        .and(Targets::APP)
-        .and(Targets::SECTION);
-
     #[test]
     fn equals_hashing_each_concatenation() {
+        for pairs in [None, Pairs::detect()] {
+            check_concatenations(pairs);
+        }
+    }
+
+    fn check_concatenations(pairs: Option<Pairs>) {
         use SectionKind::{Cmdline, Kernel, Metadata, Ramdisk, Signature};
         let orders: [&[(SectionKind, &str)]; 5] = [
             &[(Kernel, "kk"), (Cmdline, "c"), (Metadata, "m"), (Ramdisk, "r0")],
@@ -191,7 +199,7 @@ mod tests {
         ];
         for order in orders {
             let (mut image, mut boot, mut app) = (String::new(), String::new(), String::new());
-            let mut hashes = Hashes::new(ALL);
+            let mut hashes = Hashes::new(Targets::ALL, pairs);
             let mut ramdisks = 0;
             for &(kind, data) in order {
                 hashes.begin(Targets::of(kind, ramdisks));
@@ -219,7 +227,7 @@ mod tests {
 
     #[test]
     fn no_byte_is_hashed_more_often_than_needed() {
-        let mut hashes = Hashes::new(ALL);
+        let mut hashes = Hashes::new(Targets::ALL, None);
         let mut busy = Vec::new();
         for (kind, ramdisks) in [
             (SectionKind::Kernel, 0),
@@ -245,7 +253,7 @@ mod tests {
 
     #[test]
     fn only_what_is_watched() {
-        let mut hashes = Hashes::new(Targets::APP);
+        let mut hashes = Hashes::new(Targets::APP, None);
         hashes.begin(Targets::of(SectionKind::Kernel, 0));
         hashes.update(b"kernel");
         hashes.end();

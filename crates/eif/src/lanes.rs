@@ -1,7 +1,8 @@
-//! Hashing on two threads beside the one that reads and writes, over a fixed set of reused buffers.
+//! Hashing on threads of its own beside the one that reads and writes, over a fixed set of reused buffers.
 //!
-//! One thread computes the image's value (and the boot part's, a prefix of it), the other the application's and
-//! each section's. For the usual image of two ramdisks both hash every byte once, so neither waits for the other.
+//! Where the CPU hashes two messages at once ([`Pairs`]) a single thread does it all. Elsewhere there are two: one
+//! computes the image's value (and the boot part's, a prefix of it), the other the application's and each section's.
+//! For the usual image of two ramdisks both hash every byte once, so neither waits for the other.
 //! At most [`BUFFERS`] buffers of [`BUFFER_BYTES`] exist, whatever the size of the image.
 
 use std::io::{self, Read};
@@ -11,6 +12,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crate::hashes::{Hashes, Targets};
 use crate::measure::{Digest, Measurements, Pcr};
+use crate::pair::Pairs;
 
 /// Small enough that a buffer is still in the cache when the other threads come to it.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -76,29 +78,42 @@ impl Drop for Chunk {
 pub(crate) fn hashing<T, E: From<io::Error>>(
     work: impl FnOnce(&mut Lanes) -> Result<T, E>,
 ) -> Result<(T, Hashed), E> {
+    hashing_by(Pairs::detect(), work)
+}
+
+fn hashing_by<T, E: From<io::Error>>(
+    pairs: Option<Pairs>,
+    work: impl FnOnce(&mut Lanes) -> Result<T, E>,
+) -> Result<(T, Hashed), E> {
+    let shares = match pairs {
+        Some(_) => vec![Targets::ALL],
+        None => vec![
+            Targets::IMAGE.and(Targets::BOOT),
+            Targets::APP.and(Targets::SECTION),
+        ],
+    };
     thread::scope(|scope| {
         let (give_back, spare) = mpsc::channel();
         let start = |watched| {
             let (sender, receiver) = mpsc::sync_channel(BUFFERS);
-            (sender, scope.spawn(move || hash_all(watched, &receiver)))
+            let hashes = Hashes::new(watched, pairs);
+            (sender, scope.spawn(move || hash_all(hashes, &receiver)))
         };
-        let (to_image, image) = start(Targets::IMAGE.and(Targets::BOOT));
-        let (to_parts, parts) = start(Targets::APP.and(Targets::SECTION));
+        let (workers, threads): (_, Vec<_>) = shares.into_iter().map(start).unzip();
         let mut lanes = Lanes {
-            workers: vec![to_image, to_parts],
+            workers,
             spare,
             give_back,
             made: 0,
         };
         let outcome = work(&mut lanes);
         drop(lanes);
-        let hashed = collect(image, parts).ok_or_else(gone);
+        let hashed = collect(threads).ok_or_else(gone);
         Ok((outcome?, hashed?))
     })
 }
 
-fn hash_all(watched: Targets, work: &Receiver<Work>) -> Hashes {
-    let mut hashes = Hashes::new(watched);
+fn hash_all(mut hashes: Hashes, work: &Receiver<Work>) -> Hashes {
     while let Ok(item) = work.recv() {
         match item {
             Work::Begin(targets) => hashes.begin(targets),
@@ -109,17 +124,22 @@ fn hash_all(watched: Targets, work: &Receiver<Work>) -> Hashes {
     hashes
 }
 
-fn collect(image: ScopedJoinHandle<'_, Hashes>, parts: ScopedJoinHandle<'_, Hashes>) -> Option<Hashed> {
-    let (image, parts) = (image.join().ok()?, parts.join().ok()?);
-    let pcr = |hashes: &Hashes, target| Some(Pcr::extended_with(&hashes.value(target)?));
+fn collect(threads: Vec<ScopedJoinHandle<'_, Hashes>>) -> Option<Hashed> {
+    let joined = threads.into_iter().map(|thread| thread.join().ok());
+    let hashes: Vec<Hashes> = joined.collect::<Option<_>>()?;
+    let pcr = |target| {
+        let digest = hashes.iter().find_map(|hashes| hashes.value(target))?;
+        Some(Pcr::extended_with(&digest))
+    };
     Some(Hashed {
         measurements: Measurements {
-            pcr0: pcr(&image, Targets::IMAGE)?,
-            pcr1: pcr(&image, Targets::BOOT)?,
-            pcr2: pcr(&parts, Targets::APP)?,
+            pcr0: pcr(Targets::IMAGE)?,
+            pcr1: pcr(Targets::BOOT)?,
+            pcr2: pcr(Targets::APP)?,
             pcr8: None,
         },
-        sections: parts.sections,
+        // Those of the one thread that watches sections; the other has none.
+        sections: hashes.into_iter().flat_map(|hashes| hashes.sections).collect(),
     })
 }
 
@@ -210,14 +230,22 @@ mod tests {
 
     #[test]
     fn equals_plain_hashing_beyond_all_buffers() {
+        for pairs in [None, Pairs::detect()] {
+            check_beyond_all_buffers(pairs);
+        }
+    }
+
+    fn check_beyond_all_buffers(pairs: Option<Pairs>) {
         let block: Vec<u8> = (0..=250).collect();
         let data = block.repeat(BUFFER_BYTES * (BUFFERS + 3) / block.len());
         let mut copy = Vec::new();
-        let ((), hashed) = hashing::<_, Failed>(|lanes| {
+        let ((), hashed) = hashing_by::<_, Failed>(pairs, |lanes| {
             let sizes = [
                 (SectionKind::Kernel, 0, 5),
                 (SectionKind::Ramdisk, 0, 0),
                 (SectionKind::Ramdisk, 1, data.len()),
+                // Here three values go on: two side by side and one by itself.
+                (SectionKind::Ramdisk, 2, BUFFER_BYTES + 1),
             ];
             for (kind, ramdisks, size) in sizes {
                 let targets = Targets::of(kind, ramdisks);
@@ -233,13 +261,14 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        let all = [&data[..5], &data].concat();
+        let end = &data[..=BUFFER_BYTES];
+        let all = [&data[..5], &data, end].concat();
         assert_eq!(copy, all);
         let pcr = |bytes: &[u8]| Pcr::extended_with(&Digest::of(bytes));
         assert_eq!(hashed.measurements.pcr0, pcr(&all));
         assert_eq!(hashed.measurements.pcr1, pcr(&data[..5]));
-        assert_eq!(hashed.measurements.pcr2, pcr(&data));
-        let sections = [&data[..5], &[], &data].map(Digest::of);
+        assert_eq!(hashed.measurements.pcr2, pcr(&[&data, end].concat()));
+        let sections = [&data[..5], &[], &data, end].map(Digest::of);
         assert_eq!(hashed.sections, sections);
     }
 

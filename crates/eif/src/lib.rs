@@ -17,11 +17,13 @@ mod lanes;
 mod layout;
 mod measure;
 mod metadata;
+mod pair;
 mod parse;
 mod pem;
 mod reader;
 mod resign;
 mod section;
+mod sha384;
 mod signature;
 mod write;
 

@@ -24,11 +24,11 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self::of_state(Sha384::new_with_prefix(bytes))
+        Self(Sha384::digest(bytes).into())
     }
 
-    pub(crate) fn of_state(state: Sha384) -> Self {
-        Self(state.finalize().into())
+    pub(crate) const fn from_bytes(bytes: [u8; 48]) -> Self {
+        Self(bytes)
     }
 
     /// The 48 bytes.

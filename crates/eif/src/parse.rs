@@ -201,7 +201,7 @@ impl<R: Read + Seek> EifFile<R> {
 
     /// Reads the whole file once and computes its registers, section digests and CRC.
     ///
-    /// Uses at most 4 MiB of buffers and two threads beside the caller's. A wrong CRC is not an error here.
+    /// Uses at most 4 MiB of buffers and one or two threads beside the caller's. A wrong CRC is not an error here.
     ///
     /// # Errors
     /// [`EifError::Read`], or [`EifError::Changed`] if the file is no longer the one that was opened.

@@ -136,7 +136,7 @@ pub struct EifWriter {
 impl EifWriter {
     /// Writes the image to `out`, which must be empty, and measures it.
     ///
-    /// Uses at most 4 MiB of buffers and two threads beside the caller's.
+    /// Uses at most 4 MiB of buffers and one or two threads beside the caller's.
     ///
     /// # Errors
     /// [`WriteError`]; `out` then holds no image. Nothing is written if the parts alone are at fault.

@@ -2,6 +2,7 @@
 //! DynamoDB table. The signer and the operator's tool both read and write them, so they are spelled once, here.
 //!
 //! - [`duty`]: what may be asked; [`key`]: who; [`rules`]: when it must be refused; [`watermark`]: when everything must be;
+//! - [`genesis`]: which chain a network's name stands for;
 //! - [`interchange`]: files of EIP-3076, read with bounds;
 //! - [`item`]: the items, by section 2 of `web3signer-rs/src/slashing/SPEC.md`.
 //!
@@ -9,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod duty;
+pub mod genesis;
 pub mod interchange;
 pub mod item;
 pub mod key;

@@ -42,8 +42,8 @@ pub(super) fn run(args: &AssembleArgs, host: &Host, out: &mut dyn Write) -> anyh
         signature: None,
     };
     if let Some(signer) = super::sign::signer(&args.signing, host)? {
-        let signed = assemble_signed(&assembly, &signer)?;
-        return super::sign::print(&signed, &args.output, args.json, out);
+        let done = assemble_signed(&assembly, &signer)?;
+        return super::sign::print(&done, &args.output, args.json, out);
     }
     let written = assemble(&assembly)?;
     if args.json {

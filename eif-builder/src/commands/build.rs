@@ -93,6 +93,7 @@ pub(super) fn recipe(args: &RecipeArgs, host: &Host, out: &mut dyn Write) -> any
             }
             RecipeName::Kernel => recipes.kernel(&recipes.build_root()?)?,
             RecipeName::Emulator => recipes.emulator()?,
+            RecipeName::Standin => recipes.standin(pipeline.top, &recipes.build_root()?)?,
         };
         Ok((built.dir, built.key))
     })?;

@@ -1,18 +1,20 @@
 //! `eif-builder policy`
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use kms_policy::request::ImagePcrs;
 
 use super::{Outcome, read_limited, write_whole};
-use crate::cli::PolicyArgs;
+use crate::cli::{PolicyArgs, PolicyCommand, PolicyLintArgs};
+use crate::lint::{MAX_POLICY_BYTES, report};
 use crate::policy::{MAX_PCRS_BYTES, PolicyParameters, PolicyText, policy_text, read_pcrs};
 
 pub(super) fn run(args: &PolicyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let mut images = Vec::new();
-    for path in &args.pcrs {
-        let bytes = read_limited(path, MAX_PCRS_BYTES as u64)?;
-        images.push(read_pcrs(&label(path), &bytes)?);
+    if let Some(PolicyCommand::Lint(args)) = &args.command {
+        return lint(args, out);
     }
+    let images = read_images(&args.pcrs)?;
     let text = policy_text(images, &parameters(args))?;
     match &args.output {
         Some(path) => write_whole(path, text.as_str().as_bytes())?,
@@ -26,6 +28,43 @@ pub(super) fn run(args: &PolicyArgs, out: &mut dyn Write) -> anyhow::Result<Outc
         )?;
     }
     Ok(Outcome::Done)
+}
+
+fn lint(args: &PolicyLintArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let images = read_images(&args.pcrs)?;
+    let images = (!images.is_empty()).then_some(images);
+    let text = read_limited(&args.policy, MAX_POLICY_BYTES)?;
+    let found = match report(&text, images.as_deref()) {
+        Ok(found) => found,
+        Err(error) => {
+            let path = args.policy.display();
+            writeln!(
+                io::stderr(),
+                "eif-builder: {path} is no key policy: {:#}",
+                anyhow::Error::from(error)
+            )?;
+            return Ok(Outcome::Refused);
+        }
+    };
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
+    } else {
+        writeln!(out, "{found}")?;
+    }
+    Ok(if found.clean {
+        Outcome::Done
+    } else {
+        Outcome::Refused
+    })
+}
+
+fn read_images(paths: &[PathBuf]) -> anyhow::Result<Vec<ImagePcrs>> {
+    let mut images = Vec::new();
+    for path in paths {
+        let bytes = read_limited(path, MAX_PCRS_BYTES as u64)?;
+        images.push(read_pcrs(&label(path), &bytes)?);
+    }
+    Ok(images)
 }
 
 /// `out/native.pcrs.json` is the image `native`.

@@ -23,9 +23,9 @@ pub(super) fn run(args: &SignArgs, host: &Host, out: &mut dyn Write) -> anyhow::
     let endpoint = args.kms_endpoint.as_deref();
     let signer = load(&args.signing_key, &args.signing_certificate, endpoint, host)?;
     let output = args.output.as_ref().unwrap_or(&args.image);
-    let signed = sign_image(&args.image, output, &signer)
+    let done = sign_image(&args.image, output, &signer)
         .with_context(|| format!("{} is not signed", args.image.display()))?;
-    print(&signed, output, args.json, out)
+    print(&done, output, args.json, out)
 }
 
 /// The signer that was asked for, if one was.

@@ -7,6 +7,7 @@ use super::http::{Http, HttpError};
 use super::progress::Progress;
 use super::snapshot::SnapshotError;
 use crate::digest::Sha256;
+use crate::length::Length;
 use crate::lock::Input;
 use crate::store::{BlobWriter, Store, StoreError, VerifiedBlob};
 
@@ -62,8 +63,8 @@ pub enum TryError {
     /// The file has another size than locked.
     #[error("has {} bytes, expected {expected}", at_least(*.actual, *.complete))]
     Size {
-        /// Size in the lock.
-        expected: u64,
+        /// Size in the lock, or a bound on it.
+        expected: Length,
         /// Size said or seen.
         actual: u64,
         /// Whether `actual` is the whole size, or only what was read before giving up.
@@ -152,7 +153,7 @@ impl Download<'_> {
             std::thread::sleep(wait);
         }
         let error = TryError::Short {
-            expected: self.input.size(),
+            expected: self.input.length().most(),
             actual: furthest,
         };
         self.give_up(&writer);
@@ -165,7 +166,7 @@ impl Download<'_> {
     /// As [`Download::from_url`].
     pub fn from_reader(&self, reader: &mut dyn Read) -> Outcome<VerifiedBlob> {
         let mut writer = self.writer()?;
-        match self.copy(&mut writer, reader, TryError::Local)? {
+        match self.copy(&mut writer, reader, self.input.length(), TryError::Local)? {
             Ok(()) => self.commit(writer),
             Err(error) => {
                 self.give_up(&writer);
@@ -176,7 +177,7 @@ impl Download<'_> {
 
     fn writer(&self) -> Result<BlobWriter, StoreError> {
         self.store
-            .blob_writer(&self.input.label(), self.input.sha256(), self.input.size())
+            .blob_writer(&self.input.label(), self.input.sha256(), self.input.length())
     }
 
     fn give_up(&self, writer: &BlobWriter) {
@@ -208,17 +209,19 @@ impl Download<'_> {
             self.progress.rewind(writer.written());
             writer.restart()?;
         }
-        if let Some(length) = answer.length {
-            let actual = answer.from.saturating_add(length);
-            if actual != self.input.size() {
+        let total = answer.length.map(|length| answer.from.saturating_add(length));
+        if let Some(actual) = total {
+            if !self.input.length().admits(actual) {
                 return Ok(Err(TryError::Size {
-                    expected: self.input.size(),
+                    expected: self.input.length(),
                     actual,
                     complete: true,
                 }));
             }
         }
-        self.copy(writer, &mut answer.body, |e| HttpError::Body(e).into())
+        // What the server says to be the whole is held against what comes, where the lock has only a bound.
+        let length = total.map_or_else(|| self.input.length(), Length::Exact);
+        self.copy(writer, &mut answer.body, length, |e| HttpError::Body(e).into())
     }
 
     /// Copies to the end of `reader`, which must be the end of the file.
@@ -226,9 +229,9 @@ impl Download<'_> {
         &self,
         writer: &mut BlobWriter,
         reader: &mut dyn Read,
+        length: Length,
         failed: impl Fn(std::io::Error) -> TryError,
     ) -> Outcome<()> {
-        let expected = self.input.size();
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             let count = match reader.read(&mut piece) {
@@ -238,10 +241,10 @@ impl Download<'_> {
                 Err(error) => return Ok(Err(failed(error))),
             };
             let read = piece.get(..count).unwrap_or_default();
-            if read.len() as u64 > expected - writer.written() {
+            if read.len() as u64 > length.most() - writer.written() {
                 return Ok(Err(TryError::Size {
-                    expected,
-                    actual: expected,
+                    expected: length,
+                    actual: length.most(),
                     complete: false,
                 }));
             }
@@ -252,7 +255,9 @@ impl Download<'_> {
             })?;
             self.progress.advance(read.len() as u64);
         }
-        if writer.written() < expected {
+        if let Length::Exact(expected) = length
+            && writer.written() < expected
+        {
             let actual = writer.written();
             return Ok(Err(TryError::Short { expected, actual }));
         }

@@ -76,7 +76,7 @@ pub fn find(http: &Http, base: &str, input: Input<'_>) -> Result<Vec<String>, Sn
     let answer = http.get_bytes(&url, MAX_ANSWER_BYTES)?;
     let hashes = pick(&serde_json::from_slice(&answer)?, input);
     if hashes.is_empty() {
-        return Err(SnapshotError::Unknown(input.size()));
+        return Err(SnapshotError::Unknown(input.length().most()));
     }
     Ok(hashes
         .into_iter()
@@ -85,7 +85,7 @@ pub fn find(http: &Http, base: &str, input: Input<'_>) -> Result<Vec<String>, Sn
 }
 
 fn pick(answer: &Answer, input: Input<'_>) -> Vec<String> {
-    let right_size = |f: &&FileInfo| f.size == input.size();
+    let right_size = |f: &&FileInfo| input.length().admits(f.size);
     let suits = |found: &Found| {
         let mut info = answer
             .fileinfo

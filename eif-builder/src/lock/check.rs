@@ -80,7 +80,11 @@ pub(super) fn named(request: &Request, lock: &Lock) -> Result<(), LockError> {
         }
     }
     let same = |a: &DownloadRequest, b: &LockedDownload| {
-        a.name == b.name && a.url == b.url && a.sha256 == b.sha256 && a.size.is_none_or(|s| s == b.size)
+        let length = match a.most_bytes {
+            Some(most) => b.at_most && b.size == most,
+            None => !b.at_most && a.size.is_none_or(|s| s == b.size),
+        };
+        a.name == b.name && a.url == b.url && a.sha256 == b.sha256 && length
     };
     for download in request.downloads() {
         if !lock.downloads.iter().any(|d| same(download, d)) {

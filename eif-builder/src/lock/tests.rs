@@ -42,6 +42,7 @@ fn lock() -> Lock {
         name: "w.tar.gz".into(),
         url: "https://example.org/w".into(),
         size: 9,
+        at_most: false,
         sha256: SHA.parse().unwrap(),
     };
     let packages = ["make", "linux-source-6.12", "libc6"].map(package).to_vec();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use control::config::RawConfig;
 use serde::Deserialize;
 
+use crate::nar::NarHash;
 use crate::request::Request;
 
 /// The whole file.
@@ -50,6 +51,15 @@ pub struct RawManifest {
     /// Optional: files made of several files of the packages.
     #[serde(default, rename = "concatenation")]
     pub concatenations: Vec<RawConcatenation>,
+    /// Optional: releases of other projects.
+    #[serde(default, rename = "tarball")]
+    pub tarballs: Vec<RawTarball>,
+    /// Optional: files out of jars or other zip archives of the image.
+    #[serde(default, rename = "member")]
+    pub members: Vec<RawMember>,
+    /// Optional: argument files with Java's class path.
+    #[serde(default, rename = "classpath")]
+    pub classpaths: Vec<RawClasspath>,
     /// Optional: memory file systems.
     #[serde(default, rename = "tmpfs")]
     pub tmpfs: Vec<RawTmpfs>,
@@ -220,6 +230,48 @@ pub struct RawConcatenation {
     /// Required: path in the image.
     pub path: String,
     /// Required: patterns of files of the packages; joined in order of path. Each must match at least one.
+    pub from: Vec<String>,
+}
+
+/// `[[tarball]]`: a release of another project, unpacked into a folder of the image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTarball {
+    /// Required: the `name` of one of `[[inputs.downloads]]`.
+    pub download: String,
+    /// Required: the folder in the image.
+    pub path: String,
+    /// Optional, 0: how many leading components of its paths are dropped.
+    #[serde(default)]
+    pub strip: usize,
+    /// Optional: NAR SHA-256 of all its files, in base64; a second source beside the download's SHA-256.
+    pub nar_sha256: Option<NarHash>,
+    /// Optional: patterns of its paths that enter the image; everything when absent. `/` is its folder.
+    pub keep: Option<Vec<String>>,
+    /// Optional: patterns of its paths that do not, stronger than `keep`.
+    #[serde(default)]
+    pub drop: Vec<String>,
+}
+
+/// `[[member]]`: a file out of a zip archive that is in the image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMember {
+    /// Required: a pattern of paths in the image that matches one archive.
+    pub archive: String,
+    /// Required: the file's name in the archive, exactly.
+    pub member: String,
+    /// Required: where it goes.
+    pub path: String,
+}
+
+/// `[[classpath]]`: a Java argument file (`java @FILE`) that names archives of the image one by one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClasspath {
+    /// Required: where it goes.
+    pub path: String,
+    /// Required: patterns of paths in the image. In their order, and within one in order of path. Each must match at least one.
     pub from: Vec<String>,
 }
 

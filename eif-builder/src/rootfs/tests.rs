@@ -87,6 +87,9 @@ impl Place {
         put("packages/usr/bin/tool", "tool");
         put("packages/usr/share/certs/b.crt", "B\n");
         put("packages/usr/share/certs/a.crt", "A\n");
+        put("release/lib/b-1.jar", "not a zip");
+        put("release/lib/a.jar", "");
+        put("release/bin/start", "#!/bin/sh");
         symlink("x/liba.so", dir.path().join("packages/usr/lib/liba.so")).unwrap();
         let name = ProgramName {
             package: "agent".to_owned(),
@@ -101,7 +104,13 @@ impl Place {
         let path = self.dir.path().join("image.toml");
         fs::write(&path, MANIFEST.replacen(from, to, 1)).unwrap();
         let manifest = Manifest::load(&path).unwrap();
-        build(&manifest, &self.programs, Some(&self.dir.path().join("packages")))
+        let releases = BTreeMap::from([("x.tar.gz".to_owned(), self.dir.path().join("release"))]);
+        build(
+            &manifest,
+            &self.programs,
+            Some(&self.dir.path().join("packages")),
+            &releases,
+        )
     }
 
     fn refusal(&self, from: &str, to: &str) -> String {
@@ -200,6 +209,64 @@ fn what_cannot_work_is_refused() {
     );
 }
 
+/// A release goes into its folder, without what is dropped; the class path names what is there.
+#[test]
+fn a_release_has_a_folder_of_its_own() {
+    let place = Place::new();
+    let rows = format!(
+        "[[inputs.downloads]]\nname = \"x.tar.gz\"\nurl = \"https://e.example/x\"\nsize = 1\nsha256 = \"{}\"\n[packages]",
+        "00".repeat(32)
+    );
+    let more = "[[tarball]]\ndownload = \"x.tar.gz\"\npath = \"/opt/x\"\ndrop = [\"/bin/**\"]\n\
+        [[classpath]]\npath = \"/opt/x/classpath\"\nfrom = [\"/opt/x/lib/b-*.jar\", \"/opt/x/lib/*\"]\n[[service]]";
+    let build = |more: &str| {
+        let path = place.dir.path().join("image.toml");
+        let text = MANIFEST
+            .replacen("[packages]", &rows, 1)
+            .replacen("[[service]]", more, 1);
+        fs::write(&path, text).unwrap();
+        let manifest = Manifest::load(&path).map_err(|e| e.to_string())?;
+        let releases = BTreeMap::from([("x.tar.gz".to_owned(), place.dir.path().join("release"))]);
+        let packages = place.dir.path().join("packages");
+        build(&manifest, &place.programs, Some(&packages), &releases).map_err(|e| e.to_string())
+    };
+    let tree = build(more).unwrap();
+    let paths: Vec<_> = tree.iter().map(|(path, _, _)| path.as_str()).collect();
+    let release: Vec<_> = paths.iter().filter(|p| p.starts_with("/opt")).collect();
+    assert_eq!(
+        release,
+        [
+            &"/opt",
+            &"/opt/x",
+            &"/opt/x/classpath",
+            &"/opt/x/lib",
+            &"/opt/x/lib/a.jar",
+            &"/opt/x/lib/b-1.jar"
+        ]
+    );
+    assert_eq!(
+        bytes(&tree, "/opt/x/classpath"),
+        b"-classpath\n/opt/x/lib/b-1.jar:/opt/x/lib/a.jar\n"
+    );
+    let member = "[[member]]\narchive = \"/opt/x/lib/b-*.jar\"\nmember = \"l.so\"\npath = \"/opt/x/l.so\"\n[[service]]";
+    let error = build(&more.replace("[[service]]", member)).unwrap_err();
+    assert_eq!(error, "/opt/x/l.so: cannot take `l.so` out of /opt/x/lib/b-1.jar");
+    let unused = build("[[service]]").unwrap_err();
+    assert!(
+        unused.contains("inputs.downloads is `x.tar.gz`: expected a [[tarball]]"),
+        "{unused}"
+    );
+    let absent = build(&more.replace("download = \"x.tar.gz\"", "download = \"y.tar.gz\"")).unwrap_err();
+    assert!(
+        absent.contains("y.tar.gz") && absent.contains("expected"),
+        "{absent}"
+    );
+    let deep = build(&more.replace("drop = [", "strip = 9\ndrop = [")).unwrap_err();
+    assert!(deep.contains("tarball.strip is `9`"), "{deep}");
+    let hash = build(&more.replace("drop = [", "nar_sha256 = \"abc\"\ndrop = [")).unwrap_err();
+    assert!(hash.contains("44 characters"), "{hash}");
+}
+
 #[test]
 fn a_device_among_the_packages_is_refused() {
     let place = Place::new();
@@ -208,6 +275,6 @@ fn a_device_among_the_packages_is_refused() {
     assert!(made.success());
     assert_eq!(
         place.refusal("schema", "schema"),
-        "/usr/lib/pipe (from the packages) is no file, folder or link"
+        "/usr/lib/pipe (extracted) is no file, folder or link"
     );
 }

@@ -112,6 +112,7 @@ pub fn gather(sources: &Sources<'_>) -> Result<Inventory, GatherError> {
         manifest,
         &sources.ingredients.programs,
         sources.ingredients.packages.as_deref(),
+        &sources.ingredients.tarballs,
     )?;
     let mut all = All::default();
     kernel(sources, &mut all)?;

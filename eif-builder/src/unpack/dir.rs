@@ -26,6 +26,7 @@ pub struct DirSink {
     root: OwnedFd,
     shown: PathBuf,
     keep_set_id: bool,
+    replace: bool,
     /// The folder of the last entry: archives are sorted, so the next is mostly in it too.
     last: Option<(String, OwnedFd)>,
 }
@@ -46,6 +47,7 @@ impl DirSink {
             root: fd,
             shown: root.to_owned(),
             keep_set_id: false,
+            replace: false,
             last: None,
         })
     }
@@ -55,6 +57,57 @@ impl DirSink {
     pub const fn keep_set_id(mut self) -> Self {
         self.keep_set_id = true;
         self
+    }
+
+    /// Lets a file or link take the place of an earlier file or link, as the kernel does with ramdisks.
+    #[must_use]
+    pub const fn replacing(mut self) -> Self {
+        self.replace = true;
+        self
+    }
+
+    /// Makes way for something new at `path`: removes a file or link, if such may be replaced.
+    fn make_way(&self, parent: &OwnedFd, name: &str, path: &TreePath) -> Result<(), SinkError> {
+        if !self.replace {
+            return Ok(());
+        }
+        match file_type(parent, name) {
+            Err(Errno::NOENT) => Ok(()),
+            Ok(FileType::Directory) => Err(SinkError::Refused("it would replace a folder")),
+            Ok(_) => rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(self.io("replace", path)),
+            Err(errno) => Err(self.io("look at", path)(errno)),
+        }
+    }
+
+    /// Makes an empty file that only its owner can use, for a caller that has its content in pieces.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    pub fn create(&mut self, path: &TreePath) -> Result<File, SinkError> {
+        let (parent, name) = self.parent(path)?;
+        self.make_way(&parent, &name, path)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&parent, &*name, flags, Mode::RUSR | Mode::WUSR);
+        Ok(File::from(fd.map_err(|e| exists(e, self.io("create", path)))?))
+    }
+
+    /// Gives a file that [`DirSink::create`] made its mode and time.
+    ///
+    /// # Errors
+    /// [`SinkError::Io`].
+    pub fn finish(&self, path: &TreePath, file: &File, mode: u32, mtime: u64) -> Result<(), SinkError> {
+        rustix::fs::fchmod(file, self.mode(mode)).map_err(self.io("set the mode of", path))?;
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: i64::try_from(mtime).unwrap_or(0),
+                tv_nsec: 0,
+            },
+        };
+        rustix::fs::futimens(file, &times).map_err(self.io("set the time of", path))
     }
 
     fn io(&self, action: &'static str, path: &TreePath) -> impl FnOnce(Errno) -> SinkError + use<> {
@@ -183,27 +236,12 @@ impl DirSink {
         path: &TreePath,
         size: u64,
         content: &mut dyn io::Read,
-        mode: Mode,
+        mode: u32,
         mtime: u64,
     ) -> Result<(), SinkError> {
-        let (parent, name) = self.parent(path)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&parent, &*name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| exists(e, self.io("create", path)))?;
-        let mut file = File::from(fd);
+        let mut file = self.create(path)?;
         self.copy(path, size, content, &mut file)?;
-        rustix::fs::fchmod(&file, mode).map_err(self.io("set the mode of", path))?;
-        let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
-            last_modification: Timespec {
-                tv_sec: i64::try_from(mtime).unwrap_or(0),
-                tv_nsec: 0,
-            },
-        };
-        rustix::fs::futimens(&file, &times).map_err(self.io("set the time of", path))
+        self.finish(path, &file, mode, mtime)
     }
 
     fn copy(
@@ -239,6 +277,7 @@ impl DirSink {
         if file_type(&from, &from_name).map_err(self.io("look at", target))? != FileType::RegularFile {
             return Err(SinkError::Refused("the target of the hard link is not a file"));
         }
+        self.make_way(&to, &to_name, path)?;
         rustix::fs::linkat(&from, &*from_name, &to, &*to_name, AtFlags::empty())
             .map_err(|e| exists(e, self.io("link", path)))
     }
@@ -246,12 +285,12 @@ impl DirSink {
 
 impl Sink for DirSink {
     fn put(&mut self, entry: Entry<'_>) -> Result<(), SinkError> {
-        let mode = self.mode(entry.mode);
         match entry.kind {
-            Kind::Dir => self.put_dir(entry.path, mode),
-            Kind::File { size, content } => self.put_file(entry.path, size, content, mode, entry.mtime),
+            Kind::Dir => self.put_dir(entry.path, self.mode(entry.mode)),
+            Kind::File { size, content } => self.put_file(entry.path, size, content, entry.mode, entry.mtime),
             Kind::Symlink(target) => {
                 let (parent, name) = self.parent(entry.path)?;
+                self.make_way(&parent, &name, entry.path)?;
                 rustix::fs::symlinkat(target, &parent, &*name)
                     .map_err(|e| exists(e, self.io("create the link", entry.path)))
             }

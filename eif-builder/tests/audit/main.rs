@@ -2,11 +2,16 @@
 //! refuses to; `hostile` runs the program itself on input that nobody should have to trust.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a failed step is a failed test"
 )]
 
+mod archives;
+mod diff;
+mod extract;
 mod keys;
+mod lint;
 mod sign;
 mod support;
 mod verify;

@@ -336,6 +336,7 @@ fn downloads_come_from_their_url_or_from_a_file_that_the_user_has() {
         name: "w.tar.gz".into(),
         url: format!("{}/w.tar.gz", server.url()),
         size: file.len() as u64,
+        at_most: false,
         sha256: Sha256::of(&file),
     };
     let inputs = [Input::Download(&download)];
