@@ -7,6 +7,9 @@ CARGO ?= cargo
 EIF_BUILDER := target/tool/eif-builder
 SIMULATOR := target/tool/simulator
 RECIPE = $(EIF_BUILDER) recipe
+# Upstream's release as a file, where it cannot be fetched: make eif IMAGE=web3signer WEB3SIGNER_TARBALL=FILE
+RELEASE = $(shell sed -n 's/^download = "\(.*\)"/\1/p' $(MANIFEST))
+GIVEN = $(if $(WEB3SIGNER_TARBALL),--download $(RELEASE)=$(WEB3SIGNER_TARBALL))
 # Every manifest that has a lock beside it.
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
@@ -26,7 +29,7 @@ tools: deps
 	@$(CARGO) build --quiet --locked --profile tool --package eif-builder
 
 eif: tools ## Build out/$(IMAGE).eif and print its PCRs (IMAGE=native)
-	@$(EIF_BUILDER) build $(MANIFEST) --out out
+	@$(EIF_BUILDER) build $(MANIFEST) --out out $(GIVEN)
 
 published: eif ## Fail when the image's PCRs are not those in reproducible/published (IMAGE=native)
 	@scripts/published.sh check $(IMAGE)

@@ -22,6 +22,7 @@ if [ "${1:-build}" != build ]; then
     need shellcheck shellcheck
     need node nodejs
     need npm npm
+    command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || need chromium-browser chromium
     need zsh zsh
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
     command -v initdb >/dev/null 2>&1 || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command with the variables that tests of real enclaves read: where the emulator, the kernel, eif-builder, the
-# built image and the clients of AWS are. Builds or installs what is not there yet.
+# built image, the clients of AWS and the validators of its papers are. Builds or installs what is not there yet.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,4 +16,6 @@ export NITRO_OUT_DIR=$top/out
 export NITRO_PARENT=${CARGO_TARGET_DIR:-$top/target}/debug/parent
 NITRO_AWS_CLIENTS=$("$top/scripts/aws-clients.sh")
 export NITRO_AWS_CLIENTS
+NITRO_PAPERS_PYTHON=$("$top/scripts/python-tool.sh" papers)/bin/python
+export NITRO_PAPERS_PYTHON
 exec "$@"

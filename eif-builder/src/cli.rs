@@ -78,7 +78,7 @@ pub enum Command {
     /// Make one self-contained page about an image, to look at rather than to read.
     ///
     /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
-    /// NAME.kernel.config beside it, when their digests belong to it.
+    /// NAME.kernel.config beside it, when they belong to it.
     Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),

@@ -15,6 +15,7 @@ use crate::crates::{CrateError, CrateShop};
 use crate::digest::{Hasher, Sha256};
 use crate::fetch::Fetcher;
 use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
+use crate::lock::Locked;
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
 use crate::part::{BuiltPart, PartError, Root, Workshop};
@@ -64,6 +65,14 @@ pub enum PipelineError {
     /// The image's packages could not be had.
     #[error("cannot get the packages of the image")]
     Packages(#[from] RootError),
+    /// A file was given under a name that is no download of the image.
+    #[error("a file was given for `{name}`, which is no download of the image: expected {expected}")]
+    NoDownload {
+        /// The name.
+        name: String,
+        /// What the image has.
+        expected: String,
+    },
     /// A release of another project could not be had.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -205,8 +214,8 @@ impl Pipeline<'_> {
         match signer {
             None => publish(&made.image, &made.image, &made.papers, &made.name, out),
             Some(signer) => {
-                let copy = SignedImage::make(&made.image, &made.name, out, signer)?;
-                publish(&made.image, &copy.dir, &made.papers, &made.name, out)
+                let image = SignedImage::make(&made.image, &made.name, out, signer)?;
+                publish(&made.image, &image.dir, &made.papers, &made.name, out)
             }
         }
     }
@@ -218,6 +227,7 @@ impl Pipeline<'_> {
     pub fn make(&self, manifest: &Path, own: Option<&OwnKernel>) -> Result<Made, PipelineError> {
         let manifest = Manifest::load(manifest)?;
         let locked = lock_cmd::check(&manifest.path)?;
+        check_given(self.fetcher, &locked)?;
         let recipes_dir = self.top.join(RECIPES);
         let recipes = self.recipes(&recipes_dir);
         let build_root = recipes.build_root()?;
@@ -301,6 +311,20 @@ fn programs(
         programs.insert(name.clone(), build(&name.package, &name.bin)?);
     }
     Ok((init, programs))
+}
+
+/// A file that the user gave is meant for something: a wrong name must not end in a download.
+fn check_given(fetcher: &Fetcher<'_>, locked: &Locked) -> Result<(), PipelineError> {
+    let names = || locked.downloads().iter().map(|d| d.name.as_str());
+    match fetcher.local.keys().find(|name| !names().any(|n| n == *name)) {
+        None => Ok(()),
+        Some(name) => Err(PipelineError::NoDownload {
+            name: name.clone(),
+            expected: names()
+                .next()
+                .map_or_else(|| "none".to_owned(), |_| names().collect::<Vec<_>>().join(" or ")),
+        }),
+    }
 }
 
 /// Files that the manifest names, and what it compiled into PID 1's table.

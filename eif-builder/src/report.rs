@@ -1,8 +1,8 @@
 //! One self-contained page about an image: to look at rather than to read.
 //!
 //! What the page says comes from the bytes of the EIF. Two things cannot be read from those: the bill of materials and the
-//! kernel's configuration. They are taken from the files that `build` writes beside the image, and only when their digests
-//! tie them to this very image; the page says so. It has no script, names no other resource, and its content security
+//! kernel's configuration. They are taken from the files that `build` writes beside the image, and only when registers and
+//! digests tie them to this very image; the page says so. It has no script, names no other resource, and its content security
 //! policy allows none. The same inputs give the same bytes.
 //!
 //! - [`facts`]: everything that the page shows, read and checked; [`materials`]: the bill of materials

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use control::policy::{ImagePolicy, SCHEMA, Signer, Trust, Users};
-use eif::{Architecture, BuildInfo, EifWriter, Metadata, Part, Parts};
+use eif::{Architecture, BuildInfo, EifFile, EifWriter, Metadata, Part, Parts};
 use eif_builder::digest::Sha256;
 use eif_builder::report::facts::{Beside, Facts};
 use eif_builder::report::page;
@@ -186,9 +186,12 @@ fn papers(image: &Path, config: &str) -> String {
         })
     };
     let kinds = ["kernel", "program", "deb", "linked", "jar", "crate", "crate"];
-    let digest = Sha256::of(&fs::read(image).unwrap()).to_string();
+    let mut file = EifFile::open(File::open(image).unwrap()).unwrap();
+    let measured = file.measure().unwrap().measurements.to_json();
+    let registers = ["PCR0", "PCR1", "PCR2"];
+    let registers = registers.map(|name| property(&name.to_lowercase(), measured[name].as_str().unwrap()));
     json!({
-        "metadata": {"component": {"hashes": [{"alg": "SHA-256", "content": digest}]}},
+        "metadata": {"component": {"properties": registers}},
         "components": kinds.iter().map(|kind| component(kind)).collect::<Vec<_>>(),
     })
     .to_string()
@@ -332,9 +335,9 @@ fn papers_of_another_image_are_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let path = hostile(folder.path(), false);
     let papers = path.with_extension("cdx.json");
-    let text = fs::read_to_string(&papers).unwrap();
-    let digest = Sha256::of(&fs::read(&path).unwrap()).to_string();
-    fs::write(&papers, text.replace(&digest, &Sha256::of(b"other").to_string())).unwrap();
+    let mut document: Value = serde_json::from_slice(&fs::read(&papers).unwrap()).unwrap();
+    document["metadata"]["component"]["properties"][0]["value"] = json!("00");
+    fs::write(&papers, document.to_string()).unwrap();
     let facts = Facts::read(&path, &Beside::default()).unwrap();
     assert_eq!((facts.materials.as_ref(), facts.kernel.as_ref()), (None, None));
     let text = page(&facts, None);

@@ -10,6 +10,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_smithy_http_client::tls;
 
 /// Longest wait for one answer.
@@ -17,12 +18,22 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 /// Tries of one request. KMS and DynamoDB throttle bursts; each try waits longer.
 const ATTEMPTS: u32 = 8;
 
-/// An endpoint that may not be used.
+/// Why AWS cannot be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("endpoint {found:?} is not https://HOST[:PORT] (http is for the loopback interface only)")]
-pub struct EndpointError {
-    /// The text.
-    pub found: String,
+#[non_exhaustive]
+pub enum NoAccess {
+    /// An endpoint that may not be used.
+    #[error("endpoint {found:?} is not https://HOST[:PORT] (http is for the loopback interface only)")]
+    Endpoint {
+        /// The text.
+        found: String,
+    },
+    /// Nobody's credentials.
+    #[error("no credentials of AWS ({why}); log in (aws sso login), or name a profile with --profile")]
+    Credentials {
+        /// What was tried.
+        why: String,
+    },
 }
 
 /// Where to go, and as whom.
@@ -44,11 +55,11 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Finds credentials for `region`. They are looked at when the first request is made.
+    /// Finds credentials, for services in `region`.
     ///
     /// # Errors
-    /// [`EndpointError`].
-    pub async fn new(region: &str, access: Access) -> Result<Self, EndpointError> {
+    /// [`NoAccess`].
+    pub async fn new(region: &str, access: Access) -> Result<Self, NoAccess> {
         for endpoint in [&access.kms_endpoint, &access.dynamodb_endpoint]
             .into_iter()
             .flatten()
@@ -67,7 +78,7 @@ impl Aws {
             profile = profile.profile_name(name);
         }
         // A profile that was asked for goes before what happens to be in the environment.
-        let chain = if access.profile.is_some() {
+        let sources = if access.profile.is_some() {
             CredentialsProviderChain::first_try("profile", profile.build())
         } else {
             CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
@@ -76,7 +87,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(https)
             .region(region)
-            .credentials_provider(chain)
+            .credentials_provider(sources)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(
                 TimeoutConfig::builder()
@@ -86,10 +97,15 @@ impl Aws {
         if let Some(name) = &access.profile {
             loader = loader.profile_name(name);
         }
-        Ok(Self {
-            config: loader.load().await,
-            access,
-        })
+        let config = loader.load().await;
+        // Now rather than in the middle, or after a person was asked for passwords.
+        if let Some(provider) = config.credentials_provider() {
+            provider
+                .provide_credentials()
+                .await
+                .map_err(|error| NoAccess::Credentials { why: chain(&error) })?;
+        }
+        Ok(Self { config, access })
     }
 
     /// A client of KMS.
@@ -124,11 +140,22 @@ where
         let code = service.code().unwrap_or("unknown error");
         return format!("{code}: {}", service.message().unwrap_or("no message"));
     }
-    aws_sdk_dynamodb::error::DisplayErrorContext(error).to_string()
+    chain(error)
 }
 
-fn check_endpoint(text: &str) -> Result<(), EndpointError> {
-    let error = || EndpointError {
+/// What an error says and what caused it, without the requests and answers that the SDK's own form shows.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
+
+fn check_endpoint(text: &str) -> Result<(), NoAccess> {
+    let error = || NoAccess::Endpoint {
         found: text.to_owned(),
     };
     let (scheme, rest) = text.split_once("://").ok_or_else(error)?;

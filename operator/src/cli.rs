@@ -69,6 +69,10 @@ pub enum Command {
     /// The KMS key's policy.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print a script that completes this program's command line in your shell.
+    Completions(manual::Completions),
+    /// Write this program's man pages, one for each command.
+    Man(manual::Man),
 }
 
 /// `keys`
@@ -319,7 +323,8 @@ pub struct SetCredentialArgs {
     /// Where it goes.
     #[command(flatten)]
     pub table: TlsTableArgs,
-    /// The credential: the output of `aws iam create-access-key`, or the signer's own form
+    /// The credential (JSON): the output of `aws iam create-access-key`, or the signer's own form; for PostgreSQL an object of
+    /// username, password and ca_pem
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The same from an open file descriptor

@@ -54,21 +54,14 @@ pub fn read(
     let ca_pem = ca
         .map(|file| authorities(file, now_unix_s).with_context(|| file.display().to_string()))
         .transpose()?;
-    let (needs_list, needs_ca) = match mode {
-        ClientAuthentication::KnownClients => (true, false),
-        ClientAuthentication::ClientCa => (false, true),
-        ClientAuthentication::KnownClientsOrCa => (true, true),
+    let (listed, vouched) = (!known_clients.is_empty(), ca_pem.is_some());
+    let (fits, needed) = match mode {
+        ClientAuthentication::KnownClients => (listed && !vouched, "--client and no --ca"),
+        ClientAuthentication::ClientCa => (vouched && !listed, "--ca and no --client"),
+        ClientAuthentication::KnownClientsOrCa => (vouched, "--ca, and may have --client"),
         ClientAuthentication::AnyClient => bail!("the config says any-client: no list is used"),
     };
-    ensure!(
-        known_clients.is_empty() != needs_list && ca_pem.is_some() == needs_ca,
-        "client_authentication of the config needs {}",
-        match mode {
-            ClientAuthentication::KnownClients => "--client and no --ca",
-            ClientAuthentication::ClientCa => "--ca and no --client",
-            _ => "both --client and --ca",
-        }
-    );
+    ensure!(fits, "client_authentication of the config needs {needed}");
     Ok(Clients {
         version: 0,
         known_clients,

@@ -5,7 +5,8 @@
 //!                      {"secret_key":"0x…"}                          compact
 //! TLS key              {"tls_keystore_b64":"…","tls_password_b64":"…","version":N}
 //! clients              {"version":N,"known_clients":[{"name":"…","sha256":"…"}],"ca_pem":"…"}   either list, or both
-//! slashing credential  {"version":N,"access_key_id":"…","secret_access_key":"…"}
+//! slashing credential  {"version":N,"access_key_id":"…","secret_access_key":"…"}          DynamoDB
+//!                      {"version":N,"postgresql":{"username":"…","password":"…","ca_pem":"…"}}   PostgreSQL
 //! ```
 //! KMS encrypts 4096 bytes at most, so that is the longest plaintext.
 
@@ -136,30 +137,50 @@ pub struct KnownClient {
     pub sha256: String,
 }
 
-/// An access key, as the signer's credential file has it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+/// How the signer identifies itself to its slashing store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Credential {
     /// Of this credential.
     pub version: u64,
-    /// The public half.
-    pub access_key_id: String,
-    /// The secret half.
-    pub secret_access_key: SecretText,
-    /// Of temporary credentials.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_token: Option<SecretText>,
-    /// When temporary credentials end, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expiration: Option<String>,
+    /// What the store asks for.
+    #[serde(flatten)]
+    pub login: Login,
 }
 
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("version", &self.version)
-            .field("access_key_id", &self.access_key_id)
-            .finish_non_exhaustive()
-    }
+/// By kind of store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Login {
+    /// DynamoDB: an access key, as the signer's credential file has it.
+    AccessKey {
+        /// The public half.
+        access_key_id: String,
+        /// The secret half.
+        secret_access_key: SecretText,
+        /// Of temporary credentials.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_token: Option<SecretText>,
+        /// When temporary credentials end, RFC 3339.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expiration: Option<String>,
+    },
+    /// PostgreSQL.
+    Database {
+        /// The one member.
+        postgresql: Database,
+    },
+}
+
+/// A user of a PostgreSQL server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Its name.
+    pub username: String,
+    /// Its password.
+    pub password: SecretText,
+    /// Authorities that the server's certificate must chain to, PEM.
+    pub ca_pem: String,
 }
 
 /// A text that is wiped when dropped and not shown.
@@ -334,11 +355,17 @@ mod tests {
         assert!(error.actual > MAX_PLAINTEXT_BYTES && error.to_string().contains("--compact"));
         let credential = Credential {
             version: 1,
-            access_key_id: "AKIA".to_owned(),
-            secret_access_key: "planted".to_owned().into(),
-            session_token: Some("planted too".to_owned().into()),
-            expiration: None,
+            login: Login::AccessKey {
+                access_key_id: "AKIA".to_owned(),
+                secret_access_key: "planted".to_owned().into(),
+                session_token: Some("planted too".to_owned().into()),
+                expiration: None,
+            },
         };
+        assert_eq!(
+            text(&Plaintext::credential(&credential).unwrap()),
+            r#"{"version":1,"access_key_id":"AKIA","secret_access_key":"planted","session_token":"planted too"}"#
+        );
         assert!(!format!("{credential:?}").contains("planted"));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
+use clap::CommandFactory as _;
 use control::artefact::Kind;
 use control::config::DeploymentConfig;
 use control::text::StackId;
@@ -109,6 +110,15 @@ impl Ceremony {
                 Box::pin(self.set_credential(args)).await?;
             }
             Command::Config(command) => self.config(&command)?,
+            Command::Completions(flags) => flags.write(Cli::command(), &mut self.out)?,
+            Command::Man(flags) => {
+                for name in flags
+                    .write(Cli::command())
+                    .with_context(|| flags.dir.display().to_string())?
+                {
+                    writeln!(self.out, "{name}")?;
+                }
+            }
             Command::Policy(PolicyCommand::Check(args)) => return Box::pin(self.check_policy(args)).await,
         }
         Ok(Exit::Ok)
@@ -309,8 +319,8 @@ impl Ceremony {
             (None, Some(fd)) => crate::secret::descriptor(fd),
             (None, None) => anyhow::bail!("give --file or --fd"),
         };
-        let credential = slashing::credential::read(&path)?;
         let deployment = self.deployment().await?;
+        let credential = slashing::credential::read(&path, &deployment.config.fields().slashing_store)?;
         let item = deployment.tls_item(&args.table).await?;
         let versions = (
             deployment.least(Kind::SlashingCredential).await?,
@@ -322,11 +332,7 @@ impl Ceremony {
                 .await?;
         self.show(&written, |out| {
             let what = done(written.dry_run, "slashing credential");
-            writeln!(
-                out,
-                "{what}: version {}, {}",
-                written.version, written.access_key_id
-            )
+            writeln!(out, "{what}: version {}, {}", written.version, written.name)
         })
     }
 

@@ -244,6 +244,8 @@ mod tests {
                 (SectionKind::Kernel, 0, 5),
                 (SectionKind::Ramdisk, 0, 0),
                 (SectionKind::Ramdisk, 1, data.len()),
+                // Here three values go on: two side by side and one by itself.
+                (SectionKind::Ramdisk, 2, BUFFER_BYTES + 1),
             ];
             for (kind, ramdisks, size) in sizes {
                 let targets = Targets::of(kind, ramdisks);
@@ -259,13 +261,14 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        let all = [&data[..5], &data].concat();
+        let end = &data[..=BUFFER_BYTES];
+        let all = [&data[..5], &data, end].concat();
         assert_eq!(copy, all);
         let pcr = |bytes: &[u8]| Pcr::extended_with(&Digest::of(bytes));
         assert_eq!(hashed.measurements.pcr0, pcr(&all));
         assert_eq!(hashed.measurements.pcr1, pcr(&data[..5]));
-        assert_eq!(hashed.measurements.pcr2, pcr(&data));
-        let sections = [&data[..5], &[], &data].map(Digest::of);
+        assert_eq!(hashed.measurements.pcr2, pcr(&[&data, end].concat()));
+        let sections = [&data[..5], &[], &data, end].map(Digest::of);
         assert_eq!(hashed.sections, sections);
     }
 

@@ -168,7 +168,7 @@ impl Facts {
                 .push("No bill of materials lies beside the image: packages are not known.".to_owned());
             return Ok(());
         };
-        match materials::read(&bytes, self.sha256) {
+        match materials::read(&bytes, &self.registers()) {
             Ok(materials) => self.materials = Some(materials),
             Err(source) if beside.materials.is_some() => return Err(FactsError::Materials { path, source }),
             Err(error) => self.notes.push(format!(

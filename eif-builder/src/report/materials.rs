@@ -1,14 +1,15 @@
-//! The bill of materials that lies beside an image, believed only when it names this image's digest.
+//! The bill of materials that lies beside an image, believed only when it names this image's registers.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::digest::Sha256;
 use crate::sbom::PROPERTY;
 
 /// Largest document that is read.
 pub const MAX_BYTES: u64 = 64 << 20;
+/// The registers that every image has. Together they cover everything that is measured.
+const TIES: [&str; 3] = ["PCR0", "PCR1", "PCR2"];
 /// Most components that are shown.
 const MAX_COMPONENTS: usize = 20_000;
 
@@ -44,38 +45,44 @@ pub enum MaterialsError {
     #[error("it is not a CycloneDX document in JSON")]
     Form,
     /// It describes other bytes.
-    #[error("it is of another image: it names sha256 {found}, this image has {expected}")]
+    #[error("it is of another image: its {register} is {found}, this image's is {expected}")]
     OtherImage {
+        /// Which register.
+        register: &'static str,
         /// In the document.
         found: String,
         /// Of the image.
-        expected: Sha256,
+        expected: String,
     },
     /// Too much to show.
     #[error("it has more than {MAX_COMPONENTS} components")]
     TooMany,
 }
 
-/// Reads a `CycloneDX` document about the image with this digest.
+/// Reads a `CycloneDX` document about the image with these registers. They, not the digest of the file, tie the two: what
+/// is not measured (a signature, metadata) may differ.
 ///
 /// # Errors
 /// [`MaterialsError`].
-pub fn read(document: &[u8], image: Sha256) -> Result<Materials, MaterialsError> {
+pub fn read(document: &[u8], registers: &[(&'static str, &str)]) -> Result<Materials, MaterialsError> {
     let document: Value = serde_json::from_slice(document).map_err(|_| MaterialsError::Form)?;
-    let hashes = document
-        .pointer("/metadata/component/hashes")
-        .and_then(Value::as_array)
+    let image = document
+        .pointer("/metadata/component")
         .ok_or(MaterialsError::Form)?;
-    let found = hashes
-        .iter()
-        .find(|hash| text(hash, "alg") == "SHA-256")
-        .map(|hash| text(hash, "content"))
-        .ok_or(MaterialsError::Form)?;
-    if found != image.to_string() {
-        return Err(MaterialsError::OtherImage {
-            found: found.chars().take(80).collect(),
-            expected: image,
-        });
+    for name in TIES {
+        let found = property(image, &name.to_lowercase());
+        let expected = registers.iter().find(|(register, _)| *register == name);
+        let expected = expected.map_or("", |(_, value)| value);
+        if found.is_empty() {
+            return Err(MaterialsError::Form);
+        }
+        if found != expected {
+            return Err(MaterialsError::OtherImage {
+                register: name,
+                found: found.chars().take(96).collect(),
+                expected: expected.to_owned(),
+            });
+        }
     }
     let components = document
         .get("components")
@@ -144,9 +151,16 @@ fn property<'a>(component: &'a Value, name: &str) -> &'a str {
 mod tests {
     use super::*;
 
-    fn document(digest: Sha256) -> String {
+    const ZERO: [(&str, &str); 3] = [("PCR0", "00"), ("PCR1", "11"), ("PCR2", "22")];
+
+    fn document() -> String {
+        let register = |(name, value): (&str, &str)| {
+            let name = name.to_lowercase();
+            format!(r#"{{"name":"nitro-web3signer:{name}","value":"{value}"}}"#)
+        };
+        let registers = ZERO.map(register).join(",");
         format!(
-            r#"{{"metadata":{{"component":{{"hashes":[{{"alg":"SHA-256","content":"{digest}"}}]}}}},"components":[
+            r#"{{"metadata":{{"component":{{"properties":[{registers}]}}}},"components":[
             {{"name":"linux","version":"6.12","licenses":[{{"expression":"GPL-2.0-only"}}],
               "properties":[{{"name":"nitro-web3signer:kind","value":"kernel"}},
                             {{"name":"nitro-web3signer:config-sha256","value":"ab"}}],
@@ -156,8 +170,7 @@ mod tests {
 
     #[test]
     fn a_document_about_this_image_is_read() {
-        let image = Sha256::of(b"image");
-        let materials = read(document(image).as_bytes(), image).unwrap();
+        let materials = read(document().as_bytes(), &ZERO).unwrap();
         assert_eq!(materials.config_sha256.as_deref(), Some("ab"));
         let linux = &materials.all[0];
         assert_eq!(
@@ -170,18 +183,20 @@ mod tests {
 
     #[test]
     fn others_are_refused() {
-        let image = Sha256::of(b"image");
-        let error = read(document(Sha256::of(b"other")).as_bytes(), image).unwrap_err();
-        assert!(matches!(error, MaterialsError::OtherImage { .. }), "{error}");
-        let text = document(image);
+        let text = document();
+        for (index, (name, _)) in ZERO.iter().enumerate() {
+            let mut other = ZERO;
+            other[index].1 = "33";
+            let error = read(text.as_bytes(), &other).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+            let unnamed = text.replace(&name.to_lowercase(), "pcr9");
+            assert_eq!(read(unnamed.as_bytes(), &ZERO), Err(MaterialsError::Form));
+        }
         for cut in 0..text.len() {
-            assert_eq!(
-                read(&text.as_bytes()[..cut], image),
-                Err(MaterialsError::Form),
-                "{cut}"
-            );
+            let cut = read(&text.as_bytes()[..cut], &ZERO);
+            assert_eq!(cut, Err(MaterialsError::Form));
         }
         let many = text.replace(", 7]", &format!("{}]", ", 7".repeat(MAX_COMPONENTS)));
-        assert_eq!(read(many.as_bytes(), image), Err(MaterialsError::TooMany));
+        assert_eq!(read(many.as_bytes(), &ZERO), Err(MaterialsError::TooMany));
     }
 }

@@ -389,7 +389,7 @@ fn mounts(html: &mut Html, table: &Table) {
 
 pub(super) fn footer(html: &mut Html, image: &Facts) {
     html.raw("<footer><h2>What this page is</h2><p>It was made from the bytes of <code>").text(&image.file).raw(
-        "</code>. Packages and kernel options cannot be read from those; they come from the files beside the image, whose digests \
+        "</code>. Packages and kernel options cannot be read from those; they come from the files beside the image, whose registers and digests \
          tie them to it. A page proves nothing: build the image again from its source and compare the registers.</p>",
     );
     if !image.notes.is_empty() {

@@ -3,12 +3,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use control::artefact::{Kind, context};
+use control::config::SlashingStore;
 use control::text::StackId;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 
-use crate::payload::{Credential, Plaintext, SecretText};
+use crate::payload::{Credential, Database, Login, Plaintext, SecretText};
 use crate::seal::Sealer;
 use crate::secret::read_file;
 use crate::tables::tls::{Change, TlsItem};
@@ -48,47 +51,75 @@ pub struct Written {
     pub dry_run: bool,
     /// Version of the artefact.
     pub version: u64,
-    /// The public half of the credential.
-    pub access_key_id: String,
+    /// The public half of the credential: id of the access key, or name of the user.
+    pub name: String,
 }
 
-/// Reads a credential; its version is set by [`store`].
+/// Reads a credential for the config's store; its version is set by [`store`].
 ///
 /// # Errors
-/// When it is in neither form. Its text is not repeated.
-pub fn read(path: &Path) -> anyhow::Result<Credential> {
+/// When it is not in a form for that store. Its text is not repeated.
+pub fn read(path: &Path, store: &SlashingStore) -> anyhow::Result<Credential> {
     let bytes = read_file(path, MAX_BYTES)?;
     let shown = path.display();
-    let plain = serde_json::from_slice::<Created>(&bytes)
-        .ok()
-        .map(|created| Plain {
+    let login = match store {
+        SlashingStore::Dynamodb { .. } => access_key(&bytes).with_context(|| {
+            format!(
+                "{shown} is neither the output of `aws iam create-access-key` nor an object of access_key_id, \
+                 secret_access_key and, optionally, session_token and expiration; or one of them has spaces"
+            )
+        })?,
+        SlashingStore::Postgresql { .. } => database(&bytes).with_context(|| {
+            format!("{shown} is not an object of username, password and ca_pem, none of them empty")
+        })?,
+        SlashingStore::Memory {} => bail!("the slashing store of the config is memory: it has no credential"),
+    };
+    Ok(Credential { version: 0, login })
+}
+
+fn access_key(bytes: &[u8]) -> Option<Login> {
+    let plain = match serde_json::from_slice::<Created>(bytes) {
+        Ok(created) => Plain {
             access_key_id: created.key.id,
             secret_access_key: created.key.secret,
             session_token: None,
             expiration: None,
-        });
-    let plain = plain.or_else(|| serde_json::from_slice(&bytes).ok()).with_context(|| {
-        format!(
-            "{shown} is neither the output of `aws iam create-access-key` nor an object of access_key_id, secret_access_key \
-             and, optionally, session_token and expiration"
-        )
-    })?;
+        },
+        Err(_) => serde_json::from_slice(bytes).ok()?,
+    };
     // What would break a header is no credential.
-    let fine = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
-    let token = plain.session_token;
-    ensure!(
-        fine(&plain.access_key_id)
-            && fine(plain.secret_access_key.expose())
-            && token.as_ref().is_none_or(|token| fine(token.expose())),
-        "{shown} has an empty value, or one with spaces or characters beyond ASCII"
-    );
-    Ok(Credential {
-        version: 0,
+    let parts = [
+        Some(plain.access_key_id.as_str()),
+        Some(plain.secret_access_key.expose()),
+    ];
+    let parts = parts.into_iter().chain([
+        plain.session_token.as_ref().map(SecretText::expose),
+        plain.expiration.as_deref(),
+    ]);
+    let fine = |value: &str| {
+        !value.is_empty()
+            && value
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
+    if !parts.flatten().all(fine) {
+        return None;
+    }
+    Some(Login::AccessKey {
         access_key_id: plain.access_key_id,
         secret_access_key: plain.secret_access_key,
-        session_token: token,
+        session_token: plain.session_token,
         expiration: plain.expiration,
     })
+}
+
+fn database(bytes: &[u8]) -> Option<Login> {
+    let postgresql: Database = serde_json::from_slice(bytes).ok()?;
+    let fine = |value: &str| !value.is_empty() && !value.chars().any(char::is_control);
+    let certificates = CertificateDer::pem_slice_iter(postgresql.ca_pem.as_bytes());
+    let authorities = certificates.collect::<Result<Vec<_>, _>>().ok()?;
+    (fine(&postgresql.username) && fine(postgresql.password.expose()) && !authorities.is_empty())
+        .then_some(Login::Database { postgresql })
 }
 
 /// Encrypts and writes it.
@@ -112,7 +143,10 @@ pub async fn store(
     let written = Written {
         dry_run,
         version: credential.version,
-        access_key_id: credential.access_key_id.clone(),
+        name: match &credential.login {
+            Login::AccessKey { access_key_id, .. } => access_key_id.clone(),
+            Login::Database { postgresql } => postgresql.username.clone(),
+        },
     };
     let plaintext = Plaintext::credential(&credential)?;
     if !dry_run {

@@ -79,6 +79,10 @@ fn other_surroundings_give_the_same_bytes() {
         bytes(&out) == bytes(&here),
         "equal PCRs, but other bytes in the EIF"
     );
+    for paper in ["cdx.json", "spdx.json", "provenance.json"] {
+        let read = |dir: &Path| fs::read(dir.join(format!("native.{paper}"))).unwrap();
+        assert!(read(&out) == read(&here), "other bytes in the {paper}");
+    }
     assert!(
         said(&output).contains("building init"),
         "init was built anew: {}",

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Another host distribution, for the reproducibility matrix: compiles eif-builder in an extracted Debian root with that root's own compilers
+# and C library, and builds the native image with it there. No network, nothing of this host but what is named, no root rights.
+#   other-host.sh ROOT PLACE CARGO_HOME IMAGE [TOOL]
+# PLACE has tree, store and out; CARGO_HOME the crates that cargo fetched on this host. With TOOL, that program is run there in place of one
+# that was compiled there.
+set -euo pipefail
+
+root=$1 place=$2 cargo=$3 image=$4 tool=${5:-}
+if [ -z "${NITRO_INSIDE:-}" ]; then
+    export NITRO_INSIDE=1
+    exec unshare --user --map-root-user --mount --pid --net --fork --kill-child bash "$0" "$@"
+fi
+bind() { # bind FROM TO
+    mkdir -p "$2"
+    mount --bind "$1" "$2"
+}
+mount --bind "$root" "$root"
+mkdir -p "$root"/{proc,dev,tmp,old,work/cargo}
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/tmp"
+for device in null zero full random urandom; do
+    touch "$root/dev/$device"
+    mount --bind "/dev/$device" "$root/dev/$device"
+done
+for name in tree store out; do bind "$place/$name" "$root/work/$name"; done
+if [ -n "$tool" ]; then
+    touch "$root/work/eif-builder"
+    mount --bind "$tool" "$root/work/eif-builder"
+fi
+bind "$cargo/registry" "$root/work/cargo/registry"
+[ ! -f "$cargo/config.toml" ] || cp "$cargo/config.toml" "$root/work/cargo/config.toml"
+cd "$root"
+pivot_root . old
+cd /
+umount -l /old
+# shellcheck disable=SC2016 # expanded by the inner shell
+exec env -i PATH=/usr/bin:/usr/sbin HOME=/tmp CARGO_HOME=/work/cargo IMAGE="$image" bash -euc '
+    . /etc/os-release || true
+    echo "host: ${PRETTY_NAME:-unnamed}, $(rustc --version), $(ldd --version | head -n 1)"
+    tool=/work/eif-builder
+    if [ ! -e "$tool" ]; then
+        cd /work/tree
+        cargo build --quiet --offline --locked --package eif-builder --profile tool --config profile.tool.opt-level=1 --target-dir /tmp/target
+        tool=/tmp/target/tool/eif-builder
+        cd /
+    fi
+    "$tool" build "/work/tree/rootfs/$IMAGE/image.toml" --out /work/out --store /work/store
+'
