@@ -74,10 +74,10 @@ fn the_ecosystems_validators_accept_them_and_refuse_damaged_ones() {
         assert!(output.status.success(), "{kind}: {}", said(&output));
         let whole = fs::read_to_string(out(suffix)).unwrap();
         for (_, from, to) in damages.iter().filter(|damage| damage.0 == kind) {
-            let damaged = whole.replace(from, to);
-            assert_ne!(damaged, whole, "{from}");
+            let spoilt = whole.replace(from, to);
+            assert_ne!(spoilt, whole, "{from}");
             let path = folder.path().join(suffix);
-            fs::write(&path, damaged).unwrap();
+            fs::write(&path, spoilt).unwrap();
             assert_eq!(validate(kind, &path).status.code(), Some(1), "{kind} with {to}");
         }
     }
