@@ -43,7 +43,7 @@ cd /
 # shellcheck disable=SC2016 # expanded by the inner shell
 exec env -i PATH=/usr/bin:/usr/sbin HOME=/tmp CARGO_HOME=/work/cargo IMAGE="$image" bash -euc '
     . /etc/os-release || true
-    echo "host: ${PRETTY_NAME:-unnamed}, $(rustc --version), $(ldd --version | head -n 1)"
+    echo "host: ${PRETTY_NAME:-unnamed}, $(rustc --version), $(/lib64/ld-linux-x86-64.so.2 --version | head -n 1)"
     tool=/work/eif-builder
     if [ ! -e "$tool" ]; then
         cd /work/tree
