@@ -191,6 +191,19 @@ pub fn diff(a: &Path, b: &Path, budget: Budget) -> Result<Difference, DiffError>
     })
 }
 
+/// How two contents of the file `path` differ.
+#[must_use]
+pub fn contents(path: &str, a: &[u8], b: &[u8]) -> Content {
+    let anatomy = |bytes| anatomy::Anatomy::of(bytes, ramdisk::MAX_DEPTH);
+    anatomy::compare(path, anatomy(a), anatomy(b))
+}
+
+/// How two kernels differ.
+#[must_use]
+pub fn kernels(a: &[u8], b: &[u8]) -> KernelDifference {
+    kernel::compare(kernel::of_bytes(a), kernel::of_bytes(b))
+}
+
 /// Runs two things at the same time.
 fn both<T: Send>(a: impl FnOnce() -> T + Send, b: impl FnOnce() -> T) -> (T, T) {
     std::thread::scope(|scope| {

@@ -16,7 +16,7 @@ const MAX_ANATOMY_BYTES: usize = 32 << 20;
 /// Most files whose content is explained.
 const MAX_CONTENTS: usize = 2000;
 /// How deep archives inside archives are looked into.
-const MAX_DEPTH: usize = 2;
+pub(super) const MAX_DEPTH: usize = 2;
 
 /// How two ramdisks differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

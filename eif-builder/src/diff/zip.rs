@@ -1,77 +1,45 @@
 //! The members of a zip or jar by its central directory: name, size, CRC-32, time. Nothing is unpacked.
-//!
-//! ```text
-//! ... | 46 + name + extra + comment, once a member | end record: "PK\5\6", 22 bytes + comment |
-//! ```
-//! Source: PKWARE APPNOTE 6.3, sections 4.3.12 and 4.3.16. Zip64 is not read: such an archive is compared as bytes. Why own
-//! code: two dozen fields, none of which is unpacked, against a library of several thousand lines.
+
+use std::io::Cursor;
+
+use zip::ZipArchive;
 
 use super::Member;
 use crate::cpio_read::printable;
 
-const END: &[u8] = b"PK\x05\x06";
-const END_BYTES: usize = 22;
-const ENTRY: &[u8] = b"PK\x01\x02";
-const ENTRY_BYTES: usize = 46;
 /// Most members that are compared.
-const MAX_MEMBERS: usize = 100_000;
+const MAX_MEMBERS: usize = 65_535;
 
-/// The members in the archive's order; `None` for whatever is not a plain zip.
+/// The members in the archive's order; `None` for whatever is no zip that can be read.
 pub(super) fn members(bytes: &[u8]) -> Option<Vec<Member>> {
     if !bytes.starts_with(b"PK") {
         return None;
     }
-    // The end record is followed by a comment of at most 64 KiB.
-    let tail = bytes.len().saturating_sub(END_BYTES + 0xffff);
-    let found = bytes
-        .get(tail..)?
-        .windows(END.len())
-        .rposition(|window| window == END)?;
-    let end = bytes.get(tail + found..)?;
-    let count = usize::from(u16_at(end, 10)?);
-    let start = usize::try_from(u32_at(end, 16)?).ok()?;
-    if count > MAX_MEMBERS || count == 0xffff {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    if archive.len() > MAX_MEMBERS {
         return None;
     }
-    let mut rest = bytes.get(start..)?;
     let mut members = Vec::new();
-    for _ in 0..count {
-        if !rest.starts_with(ENTRY) {
-            return None;
-        }
-        let [name, extra, comment] = [28, 30, 32].map(|at| u16_at(rest, at).map(usize::from));
-        let (name, extra, comment) = (name?, extra?, comment?);
-        let shown = printable(rest.get(ENTRY_BYTES..ENTRY_BYTES + name)?);
-        let (method, time, date) = (u16_at(rest, 10)?, u16_at(rest, 12)?, u16_at(rest, 14)?);
-        let (crc, packed, size) = (u32_at(rest, 16)?, u32_at(rest, 20)?, u32_at(rest, 24)?);
+    for index in 0..archive.len() {
+        let file = archive.by_index_raw(index).ok()?;
+        let time = file
+            .last_modified()
+            .map_or_else(|| "no time".to_owned(), |time| time.to_string());
+        let mode = file
+            .unix_mode()
+            .map_or_else(|| "no mode".to_owned(), |mode| format!("mode {mode:o}"));
         members.push(Member {
-            name: shown,
-            size: size.into(),
-            hash: format!("crc {crc:08x}"),
+            name: printable(file.name_raw()),
+            size: file.size(),
+            hash: format!("crc {:08x}", file.crc32()),
             form: format!(
-                "{packed} bytes packed by method {method}, {:04}-{:02}-{:02} {:02}:{:02}:{:02}, attributes {:08x}",
-                1980 + (date >> 9),
-                date >> 5 & 15,
-                date & 31,
-                time >> 11,
-                time >> 5 & 63,
-                (time & 31) * 2,
-                u32_at(rest, 38)?
+                "{} bytes packed by {}, {time}, {mode}",
+                file.compressed_size(),
+                file.compression()
             ),
         });
-        rest = rest.get(ENTRY_BYTES + name + extra + comment..)?;
     }
     Some(members)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u16::from_le_bytes(*field))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*field))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod archives;
 mod diff;
 mod extract;
+mod hostile;
 mod keys;
 mod lint;
 mod sign;

@@ -1,4 +1,5 @@
-//! `bench-eif`: our assembly and measuring of an image against AWS's crate, on the same files, in one run.
+//! `bench-eif`: our assembly, measuring, `verify` and `describe` of an image against AWS's crate, on the same files, in one
+//! run; and `diff` of two such images, which has no peer.
 //!
 //! Each measurement is a process of its own (this program again, with a task's name), so that peak memory is that
 //! task's alone. The two sides take turns; the first turn of each is not counted. What is said is the median.
@@ -6,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Seek as _, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,12 +16,24 @@ use anyhow::{Context as _, Result, bail, ensure};
 use differential::{assemble_with_aws, assembly, ramdisk, read_with_aws, registers};
 use eif::{Architecture, EifFile};
 use eif_builder::assemble::assemble;
+use eif_builder::cpio_read::Budget;
+use eif_builder::describe::describe;
+use eif_builder::diff::diff;
+use eif_builder::verify::{Outcome, Parameters, verify};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 const ROUNDS: usize = 9;
 const APP_RAMDISK_BYTES: u64 = 200_000_000;
-const TASKS: [[&str; 2]; 2] = [["assemble-ours", "assemble-aws"], ["measure-ours", "measure-aws"]];
+/// Files of the application ramdisk: an archive, so that `verify` and `describe` have something to read.
+const APP_FILES: u64 = 200;
+/// `EifReader` is the peer of all that only read: it computes registers and CRC, and looks into no ramdisk.
+const TASKS: [[&str; 2]; 4] = [
+    ["assemble-ours", "assemble-aws"],
+    ["measure-ours", "measure-aws"],
+    ["verify-ours", "measure-aws"],
+    ["describe-ours", "measure-aws"],
+];
 
 /// What one process took.
 #[derive(Clone, Copy)]
@@ -57,6 +70,40 @@ fn run(task: &str, dir: &Path) -> Result<()> {
             let reading = read_with_aws(&theirs)?;
             ensure!(reading.crc_ok, "wrong CRC");
             reading.registers
+        }
+        "verify-ours" => {
+            let at = "2026-06-01T00:00:00Z".parse()?;
+            let budget = Budget::default();
+            let published = None;
+            let report = verify(
+                &theirs,
+                &Parameters {
+                    published,
+                    at,
+                    budget,
+                },
+            )?;
+            ensure!(
+                report
+                    .check("init")
+                    .is_some_and(|check| check.outcome == Outcome::Ok),
+                "{report}"
+            );
+            from_json(report.measurements.as_ref())
+        }
+        "describe-ours" => {
+            let description = describe(&theirs)?;
+            ensure!(description.problems().is_empty(), "{:?}", description.problems());
+            from_json(Some(&description.measurements))
+        }
+        "diff-ours" => {
+            let found = diff(&theirs, &dir.join("other.eif"), Budget::default())?;
+            ensure!(
+                found.to_text().contains("paths are the same"),
+                "{}",
+                found.to_text()
+            );
+            differential::Registers::new()
         }
         _ => bail!("no task {task}"),
     };
@@ -108,6 +155,37 @@ fn compare() -> Result<()> {
         let memory = ratio(aws_cost.peak_kib, our_cost.peak_kib);
         println!("{:<14} {wall:.1} times as fast, 1/{memory} of the memory\n", "");
     }
+    let mut costs = Vec::new();
+    make_other(dir.path())?;
+    for _ in 0..ROUNDS {
+        costs.push(spawn("diff-ours", dir.path())?.0);
+    }
+    row("diff-ours", median(&costs)?);
+    println!(
+        "{:<14} two images of {APP_RAMDISK_BYTES} bytes, one file changed",
+        ""
+    );
+    Ok(())
+}
+
+fn from_json(measurements: Option<&serde_json::Value>) -> differential::Registers {
+    let members = measurements
+        .and_then(serde_json::Value::as_object)
+        .into_iter()
+        .flatten();
+    let texts = members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    texts.collect()
+}
+
+/// The same image with one byte of one file changed.
+fn make_other(dir: &Path) -> Result<()> {
+    let path = ramdisk(dir, 1);
+    let mut file = File::options().read(true).write(true).open(&path)?;
+    file.seek(SeekFrom::Start(APP_RAMDISK_BYTES / 2))?;
+    file.write_all(b"changed")?;
+    let mut other = assembly(dir, "console=ttyS0", 2, Architecture::X86_64);
+    other.output = dir.join("other.eif");
+    assemble(&other)?;
     Ok(())
 }
 
@@ -124,22 +202,67 @@ fn ratio(more: u64, less: u64) -> u64 {
     more.checked_div(less).unwrap_or_default()
 }
 
-/// A kernel and a boot ramdisk of the size of ours, an application ramdisk of 200 MB; the same bytes each time.
+/// A kernel and a boot ramdisk of the size of ours, an application ramdisk of 200 MB, the last two as plain cpio archives;
+/// the same bytes each time.
 fn make_parts(dir: &Path) -> Result<()> {
-    let paths = [dir.join("kernel"), ramdisk(dir, 0), ramdisk(dir, 1)];
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for (path, size) in paths.iter().zip([3_000_000, 1_000_003, APP_RAMDISK_BYTES]) {
-        let mut file = BufWriter::new(File::create(path)?);
+    let mut noise = |file: &mut dyn Write, size: u64| -> Result<()> {
         for _ in 0..size / 8 {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
             file.write_all(&state.to_le_bytes())?;
         }
-        let file = file.into_inner()?;
-        file.set_len(size)?;
-        file.sync_all()?;
+        Ok(())
+    };
+    let mut kernel = BufWriter::new(File::create(dir.join("kernel"))?);
+    noise(&mut kernel, 3_000_000)?;
+    kernel.into_inner()?.sync_all()?;
+    for (index, files, bytes) in [(0, 1, 1_000_000), (1, APP_FILES, APP_RAMDISK_BYTES)] {
+        let mut file = BufWriter::new(File::create(ramdisk(dir, index))?);
+        for number in 0..files {
+            let name = if number == 0 {
+                "init".to_owned()
+            } else {
+                format!("{number}")
+            };
+            let size = bytes / files / 8 * 8;
+            entry(&mut file, &name, size)?;
+            noise(&mut file, size)?;
+        }
+        entry(&mut file, "TRAILER!!!", 0)?;
+        file.into_inner()?.sync_all()?;
     }
+    Ok(())
+}
+
+/// The header and name of a program of `size` bytes, a multiple of four.
+fn entry(file: &mut dyn Write, name: &str, size: u64) -> Result<()> {
+    let fields = [
+        0,
+        0o100_755,
+        0,
+        0,
+        1,
+        0,
+        size,
+        0,
+        0,
+        0,
+        0,
+        name.len() as u64 + 1,
+        0,
+    ];
+    let mut head = "070701".to_owned();
+    for field in fields {
+        head += &format!("{field:08x}");
+    }
+    head += name;
+    head.push('\0');
+    while !head.len().is_multiple_of(4) {
+        head.push('\0');
+    }
+    file.write_all(head.as_bytes())?;
     Ok(())
 }
 
