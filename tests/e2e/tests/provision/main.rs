@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::unused_self,
     reason = "a failed assumption should fail the test"
 )]
 

@@ -1,5 +1,7 @@
 //! What is in the files after each kind of job.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use control::answer::{ItemCode, codes};
 use control::artefact::Kind;
 use control::provision::{HEALTH_CLIENT_NAME, Outcome, Work};
@@ -168,7 +170,6 @@ fn before_init_and_after_a_rollback_there_is_nothing() {
     );
     world.done(world.init(world.artefacts(2)));
     std::fs::write(world.signer().join("slashing/journal"), "the signer's").unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(world.signer().join("slashing/journal"), mode).unwrap();
     assert_eq!(
