@@ -23,6 +23,10 @@ fn locked() -> LockedPackage {
 
 /// A package's file, a release with a jar and a text, and a file of nobody.
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one image, told from its parts to its components"
+)]
 fn every_file_has_an_origin() {
     let dir = tempfile::tempdir().unwrap();
     let (packages, release) = (dir.path().join("packages"), dir.path().join("release"));
