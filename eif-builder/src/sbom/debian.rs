@@ -62,6 +62,13 @@ impl Owners {
         Ok(owners)
     }
 
+    /// From paths and the places of their packages in the list.
+    #[must_use]
+    pub fn from_paths<'a>(paths: impl IntoIterator<Item = (&'a str, usize)>) -> Self {
+        let paths = paths.into_iter();
+        Self(paths.map(|(path, package)| (merged(path), package)).collect())
+    }
+
     /// Which package (its place in the list) has the file or link at `path`, with its leading `/`.
     #[must_use]
     pub fn of(&self, path: &str) -> Option<usize> {
@@ -87,7 +94,7 @@ mod tests {
 
     #[test]
     fn old_folders_are_the_new_ones() {
-        let owners = Owners(BTreeMap::from([("/usr/lib/x.so".to_owned(), 3)]));
+        let owners = Owners::from_paths([("/usr/lib/x.so", 3)]);
         assert_eq!(owners.of("/lib/x.so"), Some(3));
         assert_eq!(owners.of("/usr/lib/x.so"), Some(3));
         assert_eq!(owners.of("/libx/x.so"), None);

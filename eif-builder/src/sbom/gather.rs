@@ -302,3 +302,6 @@ fn read_error(path: &Path) -> impl FnOnce(io::Error) -> GatherError + use<'_> {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
