@@ -215,6 +215,13 @@ pub(super) fn cases() -> Vec<Case> {
             "not a number",
         ),
         case(
+            "a size with escapes",
+            data(&[raw(EntryType::Regular, "./a", "", b"", |header| {
+                header[124..136].copy_from_slice(b"\x1b[2J\x1b[2J\x1b[2J");
+            })]),
+            "\\u{1b}[2J",
+        ),
+        case(
             "a folder with content",
             data(&[entry(EntryType::Directory, "./d", "", b"x")]),
             "has content",
