@@ -94,6 +94,7 @@ fn case(name: &str, package: Vec<u8>, word: &'static str) -> Case {
         .file(&format!("store/blobs/{}/{sha256}", &sha256[..2]), package)
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn cases() -> Vec<Case> {
     let file = |path: &str| entry(EntryType::Regular, path, "", b"x");
     let data = |entries: &[Vec<u8>]| of_data("data.tar.gz", &gzip(&tar(entries)));
