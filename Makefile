@@ -14,7 +14,7 @@ GIVEN = $(if $(WEB3SIGNER_TARBALL),--download $(RELEASE)=$(WEB3SIGNER_TARBALL))
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif published publish run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
+.PHONY: help eif published publish verify run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ published: eif ## Fail when the image's PCRs are not those in reproducible/publi
 publish: eif ## Publish the image's PCRs, to be committed with what moved them (IMAGE=native)
 	@scripts/published.sh write $(IMAGE)
 
+verify: tools ## Build the image again from this clean checkout, all of it, and compare with what is published (10 min)
+	@$(EIF_BUILDER) verify --rebuild --image $(IMAGE)
+
 emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
 	@$(RECIPE) emulator
 
@@ -54,8 +57,8 @@ e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
 	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm --test clients
 
-repro: test-deps eif simulator ## Build all again, kernel included, in other surroundings and compare every byte (10 min)
-	NITRO_REPRO_ALL=1 scripts/with-enclave.sh $(CARGO) test --locked --package e2e --test repro
+repro: bench-deps eif ## Build again in six other surroundings, one of them another distribution, and compare every byte (30 min)
+	python3 scripts/repro.py $(IMAGE) $(EIF_BUILDER) out
 
 fuzz-smoke: test-deps ## Every fuzz target on its seeds and some thousand inputs more
 	scripts/fuzz.sh smoke
@@ -67,13 +70,14 @@ fuzz: test-deps ## One fuzz target for FUZZ_SECONDS (TARGET=name; without it: li
 test: test-deps eif simulator fuzz-smoke ## All tests
 	scripts/with-enclave.sh scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude bench-signer
 
-check: test-deps ## Format, lints, documentation, locks, shell scripts, deployment files, repository rules
+check: test-deps ## Format, lints, documentation, locks, shell scripts, deployment files, workflows, repository rules
 	$(CARGO) fmt --all -- --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	scripts/check-deploy.sh
+	scripts/check-workflows.sh
 	$(MAKE) --no-print-directory lock-check
 
 bench-deps:

@@ -30,14 +30,20 @@ if [ -n "$tool" ]; then
 fi
 bind "$cargo/registry" "$root/work/cargo/registry"
 [ ! -f "$cargo/config.toml" ] || cp "$cargo/config.toml" "$root/work/cargo/config.toml"
+# The root has no umount; this host's comes along with its libraries and leaves with the tmpfs.
+umount=$(command -v umount)
+mkdir "$root/tmp/carried"
+ldd "$umount" | sed -n 's,^[^/]*\(/[^ ]*\) .*,\1,p' | xargs -I{} cp -L {} "$root/tmp/carried"
+cp -L "$umount" "$root/tmp/carried/umount"
+loader=$(basename "$(ldd "$umount" | sed -n 's,^[^/]*\(/.*/ld-[^ ]*\) .*,\1,p')")
 cd "$root"
 pivot_root . old
 cd /
-umount -l /old
+"/tmp/carried/$loader" --library-path /tmp/carried /tmp/carried/umount -l /old
 # shellcheck disable=SC2016 # expanded by the inner shell
 exec env -i PATH=/usr/bin:/usr/sbin HOME=/tmp CARGO_HOME=/work/cargo IMAGE="$image" bash -euc '
     . /etc/os-release || true
-    echo "host: ${PRETTY_NAME:-unnamed}, $(rustc --version), $(ldd --version | head -n 1)"
+    echo "host: ${PRETTY_NAME:-unnamed}, $(rustc --version), $(/lib64/ld-linux-x86-64.so.2 --version | head -n 1)"
     tool=/work/eif-builder
     if [ ! -e "$tool" ]; then
         cd /work/tree

@@ -164,12 +164,12 @@ class Matrix:
         return place, place.build()
 
     def debian13(self):
-        """host Debian 13 (extracted root, no network): eif-builder compiled there by Debian's rustc unless --carry, kernel and all built by it"""
-        place = Place(self, "debian13", compiled=lambda name: False)
+        """host Debian 13 (extracted root, no network): eif-builder compiled there by Debian's rustc, kernel and all built by it (but for what --carry names)"""
+        place = Place(self, "debian13", compiled=lambda name: name == "kernel" and "kernel" in self.carry)
         root = Path(run([self.builder, "recipe", "build-root", "--tree", TOP]).stdout.strip())
         host = place.dir / "host"
         run(["cp", "-a", "--reflink=auto", root, host])
-        tool = [self.builder] if self.carry else []
+        tool = [self.builder] if "tool" in self.carry else []
         done = run(["bash", TOP / "reproducible/other-host.sh", host, place.dir, cargo_home(), self.image, *tool])
         versions = [line for line in done.stdout.splitlines() if line.startswith("host: ")]
         print("\n".join(versions), file=sys.stderr)
@@ -208,12 +208,12 @@ def main():
     parser.add_argument("out", metavar="OUT")
     parser.add_argument("--cells", default=",".join(CELLS))
     parser.add_argument("--work", help="folder for the cells; on the store's file system its inputs are linked, not copied")
-    parser.add_argument("--carry", action="store_true", help="debian13: run EIF_BUILDER there in place of one compiled there (minutes less)")
+    parser.add_argument("--carry", default="", help="debian13: what is taken along from this host: tool, kernel, or both with a comma")
     flags = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="nitro-repro-", dir=flags.work))
     # Another user must get through.
     os.chmod(work, 0o755)
-    matrix = Matrix(flags.image, flags.builder, flags.out, work, flags.carry)
+    matrix = Matrix(flags.image, flags.builder, flags.out, work, flags.carry.split(","))
     rows, worst = [], 0
     for name in flags.cells.split(","):
         if name not in CELLS:

@@ -191,6 +191,7 @@ pub fn examine(machine: &dyn Machine, settings: &Settings) -> Report {
     ];
     findings.extend(TOOLS.iter().map(|tool| command(machine, tool)));
     findings.push(venv(machine));
+    findings.push(browser(machine));
     findings.push(postgresql(machine));
     findings.push(openssl_headers(machine));
     findings.push(faketime(machine));
@@ -403,6 +404,23 @@ fn venv(machine: &dyn Machine) -> Finding {
     match machine.run(Path::new("python3"), &["-c", "import ensurepip, venv"]) {
         Some(Ok(_)) => finding.ok("here"),
         _ => finding.bad(State::Lacking, "not here", install("python3-venv")),
+    }
+}
+
+fn browser(machine: &dyn Machine) -> Finding {
+    let finding = finding(
+        "browser",
+        Purpose::Test,
+        "shows the report's page, as a reader would see it",
+    );
+    let names = ["chromium", "google-chrome", "chromium-browser"];
+    if names
+        .iter()
+        .any(|name| machine.run(Path::new(name), &["--version"]).is_some())
+    {
+        finding.ok("here")
+    } else {
+        finding.bad(State::Lacking, "not here", install("chromium"))
     }
 }
 

@@ -218,8 +218,8 @@ impl Pipeline<'_> {
         match signer {
             None => publish(&made.image, &made.image, &made.papers, &made.name, out),
             Some(signer) => {
-                let image = SignedImage::make(&made.image, &made.name, out, signer)?;
-                publish(&made.image, &image.dir, &made.papers, &made.name, out)
+                let copy = SignedImage::make(&made.image, &made.name, out, signer)?;
+                publish(&made.image, &copy.dir, &made.papers, &made.name, out)
             }
         }
     }

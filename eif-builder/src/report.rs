@@ -7,8 +7,8 @@
 //!
 //! - [`facts`]: everything that the page shows, read and checked; [`materials`]: the bill of materials
 //! - [`html`]: text that can only be written escaped
-//! - [`layout`]: a squarified treemap; [`pictures`]: what fills the image, and how its registers are composed
-//! - [`sections`]: identity, trust, services; [`kernel`]: the hardening table; [`lists`]: packages and files
+//! - [`layout`]: a squarified treemap; `pictures`: what fills the image, and how its registers are composed
+//! - `sections`: identity, trust, services; [`kernel`]: the hardening table; `lists`: packages and files
 //! - [`compare`]: what changed since another image
 
 pub mod compare;

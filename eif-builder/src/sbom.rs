@@ -110,6 +110,8 @@ pub enum Kind {
     Linked,
     /// A Debian package of which files are in the image.
     Package,
+    /// A release of another project, of which files are in the image.
+    Release,
     /// A Java archive.
     Jar,
     /// A file that belongs to none of the others: declared in the manifest, or made from it.
@@ -127,6 +129,7 @@ impl Kind {
             Self::Crate => "crate",
             Self::Linked => "linked",
             Self::Package => "deb",
+            Self::Release => "release",
             Self::Jar => "jar",
             Self::File => "file",
         }

@@ -189,7 +189,12 @@ fn papers(image: &Path, config: &str) -> String {
     let mut file = EifFile::open(File::open(image).unwrap()).unwrap();
     let measured = file.measure().unwrap().measurements.to_json();
     let registers = ["PCR0", "PCR1", "PCR2"];
-    let registers = registers.map(|name| property(&name.to_lowercase(), measured[name].as_str().unwrap()));
+    let registers = registers.map(|name| {
+        property(
+            &name.to_lowercase(),
+            measured.get(name).and_then(Value::as_str).unwrap(),
+        )
+    });
     json!({
         "metadata": {"component": {"properties": registers}},
         "components": kinds.iter().map(|kind| component(kind)).collect::<Vec<_>>(),

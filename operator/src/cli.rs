@@ -40,7 +40,7 @@ pub struct AwsArgs {
     /// Profile of the AWS configuration files
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Another endpoint of KMS: https://HOST[:PORT], or http:// on the loopback interface
+    /// Another endpoint of KMS: https://HOST:PORT, or http:// on the loopback interface
     #[arg(long, global = true, value_name = "URL")]
     pub kms_endpoint: Option<String>,
     /// Another endpoint of DynamoDB, in the same forms

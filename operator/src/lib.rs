@@ -5,12 +5,13 @@
 //! the tables that the parent reads. It makes the records of the slashing store, without which nothing is signed. It never
 //! decrypts: the key policy gives that to attested enclaves alone.
 //!
-//! The layers, each using only those after it: [`run`]; the commands ([`keys`], [`tls`], [`clients`], [`slashing`],
+//! The layers, each using only those after it: [`run`], [`session`]; the commands ([`keys`], [`tls`], [`clients`], [`slashing`],
 //! [`deployment`], [`policy`]); what they share ([`seal`], [`tables`], [`aws`], [`payload`], [`progress`], [`secret`],
 //! [`machine`]); [`exit`] and [`cli`].
 #![forbid(unsafe_code)]
 
 pub mod run;
+pub mod session;
 
 pub mod clients;
 pub mod deployment;

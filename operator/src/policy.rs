@@ -68,7 +68,13 @@ impl From<&Finding> for Weakness {
 /// # Errors
 /// What KMS says.
 pub async fn of_key(aws: &Aws, key: &KeyArn) -> anyhow::Result<String> {
-    let answer = aws.kms().get_key_policy().key_id(key.as_str()).send().await;
+    let answer = aws
+        .kms()
+        .get_key_policy()
+        .key_id(key.as_str())
+        .policy_name("default")
+        .send()
+        .await;
     let answer = answer.map_err(|error| anyhow::anyhow!("KMS GetKeyPolicy of {key}: {}", reason(&error)))?;
     answer.policy.context("KMS gave no policy")
 }

@@ -41,9 +41,10 @@ impl Default for Bar {
 
 impl Progress for Bar {
     fn begin(&self, what: &str, total: u64) {
-        self.0.reset();
+        // In this order: each call may draw.
         self.0.set_length(total);
         self.0.set_message(what.to_owned());
+        self.0.reset();
     }
 
     fn advance(&self, steps: u64) {

@@ -11,24 +11,20 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use clap::CommandFactory as _;
 use control::artefact::Kind;
-use control::config::DeploymentConfig;
-use control::text::StackId;
 use serde::Serialize;
 
-use crate::aws::{Access, Aws};
 use crate::cli::{
     AwsArgs, ChainArgs, CheckArgs, Cli, ClientsCommand, Command, ConfigCommand, CreateArgs,
     CredentialCommand, ExportArgs, ImportArgs, InitArgs, KeysCommand, LoadArgs, PolicyCommand, RequestArgs,
     SetClientsArgs, SetCredentialArgs, SlashingCommand, TableArgs, TlsCommand, TlsTableArgs,
 };
-use crate::deployment::{self, Hashes};
+use crate::deployment::Hashes;
 use crate::exit::Exit;
 use crate::keys::load::{Plan, load};
 use crate::keys::passwords::Passwords;
 use crate::progress::{Bar, Lines, Progress};
-use crate::seal::Sealer;
+use crate::session::{self, Deployment};
 use crate::slashing::table::SlashingTable;
-use crate::tables::tls::TlsItem;
 use crate::tables::validators::Validators;
 use crate::tls::Identity;
 use crate::tls::certificate::Leaf;
@@ -78,14 +74,6 @@ struct Ceremony {
     now: u64,
     out: Box<dyn Write + Send>,
     progress: Arc<dyn Progress>,
-}
-
-/// Clients for a deployment.
-struct Deployment {
-    config: DeploymentConfig,
-    stack: StackId,
-    aws: Aws,
-    sealer: Sealer,
 }
 
 impl Ceremony {
@@ -138,35 +126,8 @@ impl Ceremony {
         self.out.flush().context("writing the result")
     }
 
-    fn read_config(&self) -> anyhow::Result<DeploymentConfig> {
-        let path = self
-            .aws
-            .config
-            .as_deref()
-            .context("--config is missing: which deployment is it for?")?;
-        deployment::read(path)
-    }
-
-    async fn open_aws(&self, config: &DeploymentConfig) -> anyhow::Result<Aws> {
-        let access = Access {
-            profile: self.aws.profile.clone(),
-            kms_endpoint: self.aws.kms_endpoint.clone(),
-            dynamodb_endpoint: self.aws.dynamodb_endpoint.clone(),
-        };
-        Ok(Aws::new(config.fields().region.as_str(), access).await?)
-    }
-
     async fn deployment(&self) -> anyhow::Result<Deployment> {
-        let config = self.read_config()?;
-        let stack = deployment::stack(&config, self.aws.stack.as_ref())?;
-        let aws = self.open_aws(&config).await?;
-        let sealer = Sealer::new(aws.kms(), config.fields().kms_key_arn.clone());
-        Ok(Deployment {
-            config,
-            stack,
-            aws,
-            sealer,
-        })
+        Deployment::open(&self.aws).await
     }
 
     async fn validators(&self, args: &TableArgs) -> anyhow::Result<Validators> {
@@ -340,10 +301,10 @@ impl Ceremony {
         &self,
         chain: &ChainArgs,
     ) -> anyhow::Result<(SlashingTable, slashing_table::duty::Root)> {
-        let config = self.read_config()?;
+        let config = session::read_config(&self.aws)?;
         let genesis =
             slashing::genesis::root(&config.fields().network, chain.genesis_validators_root.as_deref())?;
-        let aws = self.open_aws(&config).await?;
+        let aws = session::open_aws(&self.aws, &config).await?;
         Ok((SlashingTable::open(&aws, &config, genesis).await?, genesis))
     }
 
@@ -379,7 +340,7 @@ impl Ceremony {
     }
 
     fn config(&mut self, command: &ConfigCommand) -> anyhow::Result<()> {
-        let config = self.read_config()?;
+        let config = session::read_config(&self.aws)?;
         match command {
             ConfigCommand::Show => {
                 writeln!(self.out, "{}", config.canonical()?)?;
@@ -403,7 +364,7 @@ impl Ceremony {
             .aws
             .config
             .is_some()
-            .then(|| self.read_config())
+            .then(|| session::read_config(&self.aws))
             .transpose()?;
         let (from, text) = match (&args.policy, &config) {
             (Some(path), _) => (path.display().to_string(), policy::of_file(path)?),
@@ -411,7 +372,7 @@ impl Ceremony {
                 let key = &config.fields().kms_key_arn;
                 (
                     key.to_string(),
-                    policy::of_key(&self.open_aws(config).await?, key).await?,
+                    policy::of_key(&session::open_aws(&self.aws, config).await?, key).await?,
                 )
             }
             (None, None) => anyhow::bail!("which policy? Give --policy FILE, or --config to ask KMS"),
@@ -424,33 +385,6 @@ impl Ceremony {
         let report = policy::check(from, &text, &args.pcrs, pcr16.as_deref())?;
         self.show(&report, |out| report.write_text(out))?;
         Ok(if report.dangerous { Exit::Weak } else { Exit::Ok })
-    }
-}
-
-impl Deployment {
-    fn tables(&self) -> aws_sdk_dynamodb::Client {
-        self.aws.dynamodb(self.config.fields().region.as_str())
-    }
-
-    async fn validators(&self, args: &TableArgs) -> anyhow::Result<Validators> {
-        Validators::open(self.tables(), &args.table, self.stack.clone()).await
-    }
-
-    async fn tls_item(&self, args: &TlsTableArgs) -> anyhow::Result<TlsItem> {
-        TlsItem::read(self.tables(), &args.table, &args.key_id).await
-    }
-
-    /// The lowest version that the enclave takes: the config's, or what the slashing store has seen.
-    async fn least(&self, kind: Kind) -> anyhow::Result<u64> {
-        let versions = self.config.fields().artefact_versions;
-        let configured = match kind {
-            Kind::TlsKey => versions.tls_key,
-            Kind::Clients => versions.clients,
-            Kind::SlashingCredential => versions.slashing_credential,
-            Kind::ValidatorKey => 0,
-        };
-        let seen = slashing::table::used_version(&self.aws, &self.config, kind).await?;
-        Ok(configured.max(seen))
     }
 }
 

@@ -114,11 +114,19 @@ pub fn password_file(path: &Path) -> Result<Password, SecretError> {
 /// # Errors
 /// [`SecretError::NoTerminal`], [`SecretError::Password`].
 pub fn ask(of: &str) -> Result<Password, SecretError> {
-    let line = typed(of).map_err(|source| SecretError::NoTerminal {
+    let line = ask_line(of)?;
+    Password::from_utf8(&line).map_err(|source| SecretError::Password {
         of: of.to_owned(),
         source,
-    })?;
-    Password::from_utf8(&line).map_err(|source| SecretError::Password {
+    })
+}
+
+/// As [`ask`], for a password that no EIP rules: the bytes as they were typed, without the line's end.
+///
+/// # Errors
+/// [`SecretError::NoTerminal`].
+pub fn ask_line(of: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    typed(of).map_err(|source| SecretError::NoTerminal {
         of: of.to_owned(),
         source,
     })

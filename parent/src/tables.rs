@@ -60,7 +60,7 @@ pub enum TablesError {
         table: String,
     },
     /// The TLS key is not there.
-    #[error("table {table} has no item with key_id {key_id}; create one with `operator tls create`")]
+    #[error("table {table} has no item with key_id {key_id}; create one with `nitro-operator tls create`")]
     NoTlsKey {
         /// Its name.
         table: String,

@@ -1,5 +1,7 @@
 //! What all connections share: the signer, the switches, and what a reload replaces.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,8 @@ pub struct Sources {
     pub tls: Option<Tls>,
     /// The map of clients.
     pub client_keys: Option<std::path::PathBuf>,
+    /// Versions of artefacts in use.
+    pub artefacts: Option<std::path::PathBuf>,
 }
 
 impl Sources {
@@ -62,6 +66,11 @@ impl Sources {
         Self {
             tls: config.tls.clone(),
             client_keys: config.client_keys.clone(),
+            artefacts: config
+                .slashing
+                .as_ref()
+                .and_then(|slashing| slashing.store.artefacts_file())
+                .map(Path::to_owned),
         }
     }
 }
@@ -75,6 +84,14 @@ pub enum LoadError {
     /// The map of clients.
     #[error("client keys file {}: {why}", .path.display())]
     ClientKeys {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The file of artefacts' versions.
+    #[error("artefacts file {}: {why}", .path.display())]
+    Artefacts {
         /// The file.
         path: std::path::PathBuf,
         /// Why.
@@ -119,6 +136,34 @@ pub fn read_client_keys(path: Option<&Path>) -> Result<ClientKeys, LoadError> {
     }
     let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
     ClientKeys::parse(&bytes).map_err(|e| wrong(e.to_string()))
+}
+
+/// Longest file of artefacts' versions, bytes.
+const ARTEFACTS_LIMIT: u64 = 4096;
+
+/// Tells slashing protection which versions of artefacts are in use, before they are.
+///
+/// # Errors
+/// [`LoadError::Artefacts`]: not a JSON object of numbers, or a version below the highest that was seen.
+pub async fn use_artefacts(protection: &Protection, path: Option<&Path>) -> Result<(), LoadError> {
+    let Some(path) = path else { return Ok(()) };
+    let wrong = |why: String| LoadError::Artefacts {
+        path: path.to_owned(),
+        why,
+    };
+    let mut text = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(ARTEFACTS_LIMIT + 1).read_to_end(&mut text))
+        .map_err(|e| wrong(e.to_string()))?;
+    let versions: Option<BTreeMap<String, u64>> = serde_json::from_slice(&text)
+        .ok()
+        .filter(|_| text.len() <= usize::try_from(ARTEFACTS_LIMIT).unwrap_or(usize::MAX));
+    let versions = versions
+        .ok_or_else(|| wrong("not a JSON object of at most 4096 bytes with versions by kind".to_owned()))?;
+    protection
+        .use_artefacts(&versions)
+        .await
+        .map_err(|e| wrong(causes(&e)))
 }
 
 /// Loads keys and tells slashing protection of them, before they can be used. Blocks; run it on a thread for that.
@@ -259,7 +304,12 @@ impl App {
     /// Clients first: whoever was taken off the list must not profit from keys that are slow to load.
     fn reload_now(&self, runtime: &tokio::runtime::Handle) -> Ending {
         let mut faults = Vec::new();
-        if let Err(error) = self.reload_clients() {
+        // An artefact that is too old is not used: who may connect stays as it is.
+        let allowed = runtime.block_on(use_artefacts(
+            &self.signer.protection,
+            self.sources.artefacts.as_deref(),
+        ));
+        if let Err(error) = allowed.and_then(|()| self.reload_clients()) {
             faults.push(error.to_string());
         }
         match load_keys(&self.signer.keys, &self.signer.protection, &self.log, runtime) {

@@ -79,6 +79,7 @@ pub async fn open(
             credential_file,
             endpoint,
             ca_file,
+            artefacts_file: _,
         } => {
             let root = network.genesis_validators_root().ok_or_else(|| {
                 wrong(format!(

@@ -23,6 +23,7 @@ mod trust;
 
 pub use slashing_table::{interchange, key, rules, watermark};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -158,6 +159,20 @@ impl Protection {
             Store::DynamoDb(table) => Ok(table.register(keys).await?),
             Store::Postgres(database) => Ok(database.register(keys).await?),
         }
+    }
+
+    /// Notes which versions of artefacts (by kind: TLS key, clients, ...) this signer uses, so that no signer of the same table
+    /// is ever given an older one. Only `DynamoDB` keeps them.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a higher version was seen, or the operator made no record of the kind.
+    pub async fn use_artefacts(&self, versions: &BTreeMap<String, u64>) -> Result<(), StoreError> {
+        if let Store::DynamoDb(table) = &self.store {
+            for (kind, version) in versions {
+                table.use_artefact(kind, *version).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets keys sign again that the key manager deleted before and has just imported, history included. In DynamoDB that is

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::app::{App, Sources, load_keys, read_client_keys, who_may_connect};
+use crate::app::{App, Sources, load_keys, read_client_keys, use_artefacts, who_may_connect};
 use crate::cli::error::UsageError;
 use crate::cli::option::Level;
 use crate::cli::values::Values;
@@ -209,6 +209,8 @@ async fn open(
     clock: &Arc<dyn Clock>,
     threads: usize,
 ) -> Result<Arc<App>, crate::app::LoadError> {
+    let sources = Sources::of(config);
+    use_artefacts(&protection, sources.artefacts.as_deref()).await?;
     let tls = config.tls.as_ref().map(TlsServer::load).transpose()?;
     let client_keys = read_client_keys(config.client_keys.as_deref())?;
     log.info(who_may_connect(config.tls.as_ref(), tls.as_ref()));
@@ -245,7 +247,7 @@ async fn open(
         tls: tls.map(|tls| watch::channel(tls).0),
         reloads: Reloads::new(Arc::clone(clock)),
         reload_timeout: config.reload_timeout,
-        sources: Sources::of(config),
+        sources,
     });
     app.count_keys();
     Ok(app)

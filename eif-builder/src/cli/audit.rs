@@ -41,7 +41,7 @@ pub struct RebuildArgs {
 #[command(next_help_heading = "Live enclave")]
 pub struct LiveArgs {
     /// Ask a running enclave for an attestation document with a fresh nonce: http://HOST:PORT of the parent's attest address,
-    /// vsock:CID:PORT or unix:PATH[:PORT] of the agent. What it says is held against --pcrs, or the rebuilt image
+    /// vsock:CID:PORT, unix:PATH or unix:PATH:PORT of the agent. What it says is held against --pcrs, or the rebuilt image
     #[arg(long, value_name = "PLACE")]
     pub live: Option<Place>,
     /// Demand this deployment config (JSON) in PCR16

@@ -34,7 +34,7 @@ impl Machine for Made {
             ("unshare", _) if self.setting.is_some() => Some(Err("not permitted".to_owned())),
             ("python3", ["-c", ..]) if self.without == "venv" => Some(Err(String::new())),
             ("pkg-config", ["--exists", ..]) if self.without == "headers" => Some(Err(String::new())),
-            ("initdb", _) => None,
+            ("initdb" | "google-chrome" | "chromium-browser", _) => None,
             ("cargo", _) => Some(Ok(self.cargo.to_owned())),
             _ => Some(Ok(String::new())),
         }
@@ -136,6 +136,7 @@ fn each_missing_tool_is_named_with_its_package() {
     lacks(&made("venv"), "python3 venv");
     lacks(&made("headers"), "openssl headers");
     lacks(&made("postgresql"), "postgresql");
+    lacks(&made("chromium"), "browser");
     lacks(&made("libfaketime"), "libfaketime");
     lacks(&made("cargo"), "Rust");
 }
@@ -232,7 +233,13 @@ fn the_script_and_the_doctor_name_the_same_tools() {
         .collect();
     let ours: BTreeSet<(&str, &str)> = TOOLS.iter().map(|tool| (tool.command, tool.package)).collect();
     assert_eq!(named, ours);
-    for package in ["python3-venv", "postgresql", "libssl-dev", "libfaketime"] {
+    for package in [
+        "python3-venv",
+        "chromium",
+        "postgresql",
+        "libssl-dev",
+        "libfaketime",
+    ] {
         assert!(script.contains(package), "{package}");
     }
     let workspace = include_str!("../../../Cargo.toml");

@@ -210,14 +210,14 @@ impl Download<'_> {
             writer.restart()?;
         }
         let total = answer.length.map(|length| answer.from.saturating_add(length));
-        if let Some(actual) = total {
-            if !self.input.length().admits(actual) {
-                return Ok(Err(TryError::Size {
-                    expected: self.input.length(),
-                    actual,
-                    complete: true,
-                }));
-            }
+        if let Some(actual) = total
+            && !self.input.length().admits(actual)
+        {
+            return Ok(Err(TryError::Size {
+                expected: self.input.length(),
+                actual,
+                complete: true,
+            }));
         }
         // What the server says to be the whole is held against what comes, where the lock has only a bound.
         let length = total.map_or_else(|| self.input.length(), Length::Exact);

@@ -10,7 +10,7 @@ const MAX_FILES: usize = 1500;
 const MAX_PLACES: usize = 3;
 
 /// Kinds of components in the order of the page: their word in the document, the heading, and whether the list is open.
-const KINDS: [(&[&str], &str, &str, bool); 5] = [
+const KINDS: [(&[&str], &str, &str, bool); 6] = [
     (
         &["kernel", "program", "member"],
         "Kernel and programs",
@@ -27,6 +27,12 @@ const KINDS: [(&[&str], &str, &str, bool); 5] = [
         &["linked"],
         "Linked into every program",
         "Libraries of the build root that end up in static programs.",
+        true,
+    ),
+    (
+        &["release"],
+        "Releases of other projects",
+        "Locked by the digest of their archive.",
         true,
     ),
     (

@@ -68,7 +68,7 @@ fn property(name: &str, value: &str) -> Value {
 const fn type_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Kernel => "operating-system",
-        Kind::Program => "application",
+        Kind::Program | Kind::Release => "application",
         Kind::Member | Kind::Crate | Kind::Linked | Kind::Package | Kind::Jar => "library",
         Kind::File => "file",
     }

@@ -217,6 +217,7 @@ impl Paperwork<'_> {
             eif: &self.image.1.join(EIF_FILE),
             suite: self.ingredients.manifest.inputs.suite(),
             packages,
+            downloads: self.locked.downloads(),
             owners: &owners,
             build_root: (build_root.packages(), &self.shop.root.path),
             kernel,

@@ -19,7 +19,7 @@ use super::{Component, Identity, Inventory, Kind, Place, Section, copyright, pur
 use crate::crates::lockfile::CargoLock;
 use crate::digest::Sha256;
 use crate::image::Ingredients;
-use crate::lock::LockedPackage;
+use crate::lock::{LockedDownload, LockedPackage};
 use crate::rootfs::{self, RootfsError};
 
 /// Folder of copyright files in an extracted root.
@@ -92,6 +92,8 @@ pub struct Sources<'a> {
     pub packages: &'a [LockedPackage],
     /// Which of them has which file.
     pub owners: &'a Owners,
+    /// The image's locked downloads.
+    pub downloads: &'a [LockedDownload],
     /// The locked packages of the build root, and where they were extracted.
     pub build_root: (&'a [LockedPackage], &'a Path),
     /// Where the kernel is from.

@@ -34,6 +34,13 @@ pub fn generic(name: &str, version: &str) -> String {
     format!("pkg:generic/{}@{}", encode(name), encode(version))
 }
 
+/// An archive that no package manager knows, with its address and SHA-256.
+#[must_use]
+pub fn download(name: &str, url: &str, sha256: &str) -> String {
+    let (name, url, sha256) = (encode(name), encode(url), encode(sha256));
+    format!("pkg:generic/{name}?checksum=sha256:{sha256}&download_url={url}")
+}
+
 /// A Maven artefact.
 #[must_use]
 pub fn maven(group: &str, artifact: &str, version: &str) -> String {
@@ -76,5 +83,9 @@ mod tests {
             "pkg:maven/org.apache.xmlgraphics/batik-anim@1.9.1"
         );
         assert_eq!(generic("/etc/a b", ""), "pkg:generic/%2Fetc%2Fa%20b");
+        assert_eq!(
+            download("a.tgz", "https://x.invalid/a", "ab"),
+            "pkg:generic/a.tgz?checksum=sha256:ab&download_url=https:%2F%2Fx.invalid%2Fa"
+        );
     }
 }

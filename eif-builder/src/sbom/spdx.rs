@@ -95,7 +95,7 @@ fn whole(image: &Identity, root: &str) -> Value {
 const fn purpose(kind: Kind) -> &'static str {
     match kind {
         Kind::Kernel => "OPERATING-SYSTEM",
-        Kind::Program => "APPLICATION",
+        Kind::Program | Kind::Release => "APPLICATION",
         Kind::Member | Kind::Crate | Kind::Linked | Kind::Package | Kind::Jar => "LIBRARY",
         Kind::File => "FILE",
     }

@@ -1,3 +1,5 @@
+//! What a bill of materials holds, and that both forms of it say the same.
+
 use serde_json::Value;
 
 use super::*;

@@ -31,8 +31,12 @@ pub fn from_pkcs12(file: &Path, password_file: Option<&Path>) -> anyhow::Result<
             .with_context(|| format!("{} is not text", path.display()))?;
         Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())
     } else {
-        let typed = secret::ask(&shown)?;
-        Zeroizing::new(std::str::from_utf8(typed.expose())?.to_owned())
+        let typed = secret::ask_line(&shown)?;
+        Zeroizing::new(
+            std::str::from_utf8(&typed)
+                .context("the password is not text")?
+                .to_owned(),
+        )
     };
     pack::unpack(&bytes, &password).context(shown)
 }

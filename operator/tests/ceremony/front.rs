@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) leave_over: AtomicUsize,
     /// Do nothing of any of them.
     pub(crate) full: AtomicBool,
+    /// After so many, write something else over the first item, as another ceremony would.
+    pub(crate) overwrite: AtomicUsize,
     /// After so many (less one), do the work and never answer.
     pub(crate) stall: AtomicUsize,
     /// Whether one is stalled now.
@@ -126,7 +128,12 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Fu
         }
         stalls = counts(&state.stall) && state.stall.load(Ordering::SeqCst) == 0;
     }
-    let (mut parts, mut body) = forward(Request::from_parts(parts, Full::new(body))).await;
+    let mine = Request::from_parts(parts.clone(), Full::new(body.clone()));
+    let other = (operation == "BatchWriteItem" && counts(&state.overwrite)).then(|| others(&body));
+    let (mut answered, mut body) = forward(mine).await;
+    if let Some(other) = other {
+        forward(Request::from_parts(parts, Full::new(other))).await;
+    }
     if stalls {
         state.stalled.store(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_mins(2)).await;
@@ -142,9 +149,9 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Fu
         body = Bytes::from(json!({ "UnprocessedItems": later }).to_string());
     }
     for name in ["content-length", "x-amz-crc32", "connection"] {
-        parts.headers.remove(name);
+        answered.headers.remove(name);
     }
-    Ok(Response::from_parts(parts, Full::new(body)))
+    Ok(Response::from_parts(answered, Full::new(body)))
 }
 
 fn throttled() -> Response<Full<Bytes>> {
@@ -153,6 +160,16 @@ fn throttled() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
+}
+
+/// The first item of a batch with another ciphertext.
+fn others(body: &Bytes) -> Bytes {
+    let mut request: Value = serde_json::from_slice(body).unwrap();
+    let tables = request["RequestItems"].as_object_mut().unwrap();
+    let items = tables.values_mut().next().unwrap().as_array_mut().unwrap();
+    items.truncate(1);
+    items[0]["PutRequest"]["Item"]["encrypted_key_password_mnemonic_b64"] = json!({"S": "QUJD"});
+    Bytes::from(request.to_string())
 }
 
 /// A batch for now, and the items that are left over.

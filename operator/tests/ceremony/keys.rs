@@ -392,3 +392,55 @@ fn a_key_of_kms_that_is_not_there_is_named() {
     assert!(in_table(&deployment).is_empty());
     assert_eq!(deployment.front.asked("BatchWriteItem"), 0);
 }
+
+#[test]
+fn another_ceremony_at_the_same_time_is_noticed() {
+    let deployment = Deployment::new();
+    let keys = folder(&deployment, 1..=2);
+    deployment.front.state.overwrite.store(1, Ordering::SeqCst);
+    let words = deployment.refused(&load(&deployment, &[], &keys));
+    assert!(words.contains("another ceremony"), "{words}");
+    assert_eq!(in_table(&deployment).len(), 2);
+}
+
+#[test]
+fn a_person_reads_lines() {
+    let deployment = Deployment::new();
+    let keys = folder(&deployment, 1..=1);
+    let text = |arguments: &[&str]| {
+        let json = deployment.command(arguments);
+        let mut program = Command::new(json.get_program());
+        program.args(json.get_args().filter(|argument| *argument != "--json"));
+        program.env_clear();
+        program.envs(json.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = program.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let key = pubkey(1);
+    let lines = text(&load(&deployment, &["--dry-run"], &keys));
+    assert_eq!(
+        lines,
+        format!("{key}  would be written\n1 would be written, 0 in the table already, 0 refused\n")
+    );
+    let lines = text(&load(&deployment, &[], &keys));
+    assert_eq!(
+        lines,
+        format!("{key}  written\n1 written, 0 in the table already, 0 refused\n")
+    );
+    assert_eq!(
+        text(&["keys", "deactivate", "--table", &deployment.validators, &key]),
+        format!("{key}  inactive\n")
+    );
+    let lines = text(&load(&deployment, &[], &keys));
+    assert!(
+        lines.ends_with("0 written, 1 in the table already, 0 refused\n"),
+        "{lines}"
+    );
+    assert!(lines.contains("inactive: left so"), "{lines}");
+    let lines = text(&["keys", "list", "--table", &deployment.validators]);
+    assert!(
+        lines.starts_with(&format!("{key}  inactive  hoodi  20")) && lines.ends_with("1 keys, 0 active\n"),
+        "{lines}"
+    );
+}

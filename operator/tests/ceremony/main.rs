@@ -9,6 +9,8 @@
     reason = "what a test cannot set up is a failed test; the place of moto is in the environment"
 )]
 
+mod agreement;
+mod clients;
 mod front;
 mod keys;
 mod slashing;

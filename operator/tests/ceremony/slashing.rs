@@ -234,3 +234,23 @@ fn what_was_exported_can_be_imported() {
     fresh.ok(&["slashing", "init", &out]);
     assert_eq!(validator(&fresh, 1), validator(&deployment, 1));
 }
+
+/// moto's keys come with a policy that gives everything to the whole account.
+#[test]
+fn the_policy_of_the_key_is_asked_of_kms() {
+    let deployment = Deployment::new();
+    let output = deployment.run(&["policy", "check"]);
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        crate::support::stderr(&output)
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["policy"], deployment.key_arn);
+    let codes = report["findings"].to_string();
+    assert!(
+        codes.contains("open-use") && codes.contains("broad-put-key-policy"),
+        "{codes}"
+    );
+}

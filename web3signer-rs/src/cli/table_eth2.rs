@@ -69,6 +69,7 @@ pub(super) const SLASHING: &[Opt] = &[
     effect(path(row(E, &["--dynamodb-slashing-credential-file"], Kind::Text, None, "JSON file with the credential for the table.")), Effect::Own),
     effect(label(row(E, &["--dynamodb-slashing-endpoint"], Kind::Text, None, "URL of the service, where it is not the one of the table's region."), "<URL>"), Effect::Own),
     effect(path(row(E, &["--dynamodb-slashing-ca-file"], Kind::Text, None, "PEM file of the CAs to trust for that service instead of the built-in ones.")), Effect::Own),
+    effect(path(row(E, &["--dynamodb-slashing-artefacts-file"], Kind::Text, None, "JSON file with the version of each artefact in use, as {\"clients\":3}. One below the highest that the table has seen is refused, at the start and at a reload.")), Effect::Own),
     effect(path(row(E, &["--memory-slashing-journal"], Kind::Text, None, "Keep slashing protection in memory with a journal in this file. Does not protect against a second signer on the same keys.")), Effect::Own),
     label(row(Level::Import, &["--from"], Kind::Text, None, "EIP-3076 file to import."), "<FILE>"),
     label(row(Level::Export, &["--to"], Kind::Text, None, "File to write."), "<FILE>"),

@@ -43,6 +43,8 @@ pub enum Store {
         endpoint: Option<String>,
         /// CAs for that service.
         ca_file: Option<PathBuf>,
+        /// Versions of artefacts that the table must not have seen higher.
+        artefacts_file: Option<PathBuf>,
     },
     /// Memory, with a journal.
     Memory {
@@ -58,6 +60,15 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
+    /// The file of artefacts' versions.
+    #[must_use]
+    pub fn artefacts_file(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::DynamoDb { artefacts_file, .. } => artefacts_file.as_deref(),
+            Self::Postgres { .. } | Self::Memory { .. } => None,
+        }
+    }
+
     /// For the log.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -185,6 +196,7 @@ fn store(values: &Values) -> Result<Option<Store>, String> {
         "--dynamodb-slashing-credential-file",
         "--dynamodb-slashing-endpoint",
         "--dynamodb-slashing-ca-file",
+        "--dynamodb-slashing-artefacts-file",
     ];
     match (
         text("--dynamodb-slashing-table-arn"),
@@ -197,6 +209,7 @@ fn store(values: &Values) -> Result<Option<Store>, String> {
             credential_file,
             endpoint: text(parts[2]),
             ca_file: path(parts[3]),
+            artefacts_file: path(parts[4]),
         }),
         (Some(_), _, _) => {
             return Err(format!(

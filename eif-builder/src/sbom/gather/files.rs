@@ -21,6 +21,7 @@ pub(super) fn files(sources: &Sources<'_>, root: &Tree, all: &mut All) -> Result
         .map(|program| program.path.as_str())
         .collect();
     let mut from_packages: BTreeMap<usize, BTreeSet<Place>> = BTreeMap::new();
+    let mut releases = Releases::default();
     for (path, node, origin) in root.iter() {
         let NodeKind::File(content) = &node.kind else {
             continue;
@@ -50,8 +51,13 @@ pub(super) fn files(sources: &Sources<'_>, root: &Tree, all: &mut All) -> Result
             Content::Bytes(bytes) => Sha256::of(bytes).to_string(),
             Content::File { path, .. } => sha256_text(path)?,
         };
+        let release = releases.of(sources, content, &place);
         if let (true, Content::File { path: file, .. }) = (is_jar, content) {
-            java(file, path.as_str(), &place, &sha256, all)?;
+            let jar = java(file, path.as_str(), &place, &sha256, all)?;
+            release.map(|release| release.contains.insert(jar));
+            continue;
+        }
+        if release.is_some() {
             continue;
         }
         let mut component = Component::new(Kind::File, path.to_string(), String::new());
@@ -68,7 +74,33 @@ pub(super) fn files(sources: &Sources<'_>, root: &Tree, all: &mut All) -> Result
             all.add(component);
         }
     }
+    releases.0.into_values().for_each(|release| all.add(release));
     Ok(())
+}
+
+/// Releases of other projects, by the name of their download.
+#[derive(Default)]
+struct Releases(BTreeMap<String, Component>);
+
+impl Releases {
+    /// The release that a file was unpacked from, which then has its place.
+    fn of(&mut self, sources: &Sources<'_>, content: &Content, place: &Place) -> Option<&mut Component> {
+        let Content::File { path, .. } = content else {
+            return None;
+        };
+        let mut tarballs = sources.ingredients.tarballs.iter();
+        let (name, _) = tarballs.find(|(_, folder)| path.starts_with(folder))?;
+        let locked = sources.downloads.iter().find(|locked| locked.name == *name)?;
+        let release = self.0.entry(name.clone()).or_insert_with(|| {
+            let mut release = Component::new(Kind::Release, name.clone(), String::new());
+            release.purl = Some(purl::download(name, &locked.url, &locked.sha256.to_string()));
+            release.sha256 = Some(locked.sha256.to_string());
+            release.archive = true;
+            release
+        });
+        release.places.insert(place.clone());
+        Some(release)
+    }
 }
 
 /// The packages that a `[[concatenation]]` at `path` took files from.
@@ -85,9 +117,9 @@ fn joined_from(manifest: &Manifest, path: &str, owners: &Owners) -> BTreeSet<usi
     from
 }
 
-/// A Java archive and what is bundled in it. One that cannot be read is a component all the same.
-fn java(file: &Path, path: &str, place: &Place, sha256: &str, all: &mut All) -> Result<(), GatherError> {
-    let facts = jar::read(&mut open(file)?);
+/// A Java archive and what is bundled in it; gives its reference. One that cannot be read is a component all the same.
+fn java(file: &Path, path: &str, place: &Place, sha256: &str, all: &mut All) -> Result<String, GatherError> {
+    let facts = jar::read(open(file)?);
     let unreadable = facts.is_err();
     let facts = facts.unwrap_or_default();
     let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".jar");
@@ -134,6 +166,7 @@ fn java(file: &Path, path: &str, place: &Place, sha256: &str, all: &mut All) -> 
         component.contains.insert(part.reference());
         all.add(part);
     }
+    let reference = component.reference();
     all.add(component);
-    Ok(())
+    Ok(reference)
 }

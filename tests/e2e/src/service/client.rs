@@ -80,7 +80,7 @@ impl Client {
             ClientConnection::new(Arc::clone(&self.config), name).map_err(std::io::Error::other)?;
         let mut tls = StreamOwned::new(connection, tcp);
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {SERVER}\r\nconnection: close\r\naccept: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {SERVER}\r\nconnection: close\r\naccept: application/json, text/plain\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
