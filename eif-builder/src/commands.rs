@@ -83,6 +83,20 @@ pub fn run(command: &Command, host: &Host, out: &mut dyn Write) -> anyhow::Resul
     }
 }
 
+/// `text` without anything that a terminal obeys: an error may quote what a stranger wrote.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Opens the store that the arguments or the machine name.
 fn open_store(args: &StoreArgs, host: &Host) -> anyhow::Result<Store> {
     let path = args.store.as_ref().or(host.store.as_ref());

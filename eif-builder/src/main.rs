@@ -35,6 +35,6 @@ fn host() -> anyhow::Result<Host> {
 
 #[expect(clippy::print_stderr, reason = "the one place where errors are shown")]
 fn report(error: &anyhow::Error) -> Outcome {
-    eprintln!("eif-builder: {error:#}");
+    eprintln!("eif-builder: {}", commands::plain(&format!("{error:#}")));
     Outcome::of(error)
 }

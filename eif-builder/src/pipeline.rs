@@ -19,15 +19,19 @@ use crate::lock::Locked;
 use crate::lock_cmd::{self, LockCmdError};
 use crate::manifest::{DeclaredNode, Manifest, ManifestError, Program, ProgramName};
 use crate::part::{BuiltPart, PartError, Root, Workshop};
-use crate::partial::{self, PartialError};
+use crate::partial::PartialError;
 use crate::recipes::{RecipeError, Recipes};
 use crate::root::{self, RootError, Rules};
 use crate::sbom::evidence::{
     CYCLONEDX_FILE, EvidenceError, KERNEL_CONFIG_FILE, PROVENANCE_FILE, Paperwork, SPDX_FILE,
 };
-use crate::sign::{self, SignError, Signer};
+use crate::sign::{SignError, Signer};
 use crate::store::StoreError;
 use crate::upstream::{self, UpstreamError};
+
+mod signed;
+
+use signed::SignedImage;
 
 /// Form of image parts. Changes when the same key would give other files.
 const FORM: &[u8] = b"nitro-web3signer image, form 1";
@@ -428,41 +432,6 @@ fn publish(
         eif: copy(image, EIF_FILE, "eif")?,
         pcrs: copy(image, PCRS_FILE, "pcrs.json")?,
     })
-}
-
-/// A signed copy of an image part's EIF with its measurements, in a folder that goes when this does.
-struct SignedImage {
-    dir: PathBuf,
-}
-
-impl SignedImage {
-    fn make(part: &Path, name: &str, out: &Path, signer: &Signer) -> Result<Self, PipelineError> {
-        fs::create_dir_all(out).map_err(io_error("create", out))?;
-        let dir = partial::beside(&out.join(format!("{name}.signed")))?;
-        fs::create_dir(&dir).map_err(io_error("create", &dir))?;
-        let image = Self { dir };
-        let eif = image.dir.join(EIF_FILE);
-        let done = sign::sign_image(&part.join(EIF_FILE), &eif, signer)?;
-        let published = part.join(PCRS_FILE);
-        let text = fs::read(&published).map_err(io_error("read", &published))?;
-        let mut pcrs: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)
-            .map_err(io::Error::from)
-            .map_err(io_error("read", &published))?;
-        pcrs.insert("Measurements".to_owned(), done.measurements.to_json());
-        let sha256 = file_digest(&eif)?.to_string();
-        pcrs.insert("EifSha256".to_owned(), sha256.into());
-        let path = image.dir.join(PCRS_FILE);
-        let text = format!("{:#}\n", serde_json::Value::Object(pcrs));
-        fs::write(&path, text).map_err(io_error("write", &path))?;
-        Ok(image)
-    }
-}
-
-impl Drop for SignedImage {
-    fn drop(&mut self) {
-        // What could not be removed is in a folder whose name says what it is.
-        drop(fs::remove_dir_all(&self.dir));
-    }
 }
 
 #[cfg(test)]

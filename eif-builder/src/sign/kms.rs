@@ -119,7 +119,10 @@ impl SigningKey for KmsKey {
             .block_on(request)
             .map_err(|error| refused(operation, &error))?;
         let (spec, usage) = (answer.key_spec(), answer.key_usage());
-        if spec != Some(&KeySpec::EccNistP384) || usage != Some(&KeyUsageType::SignVerify) {
+        // What is not told shows in the point, which has to be that of the certificate.
+        let wrong = spec.is_some_and(|spec| *spec != KeySpec::EccNistP384)
+            || usage.is_some_and(|usage| *usage != KeyUsageType::SignVerify);
+        if wrong {
             let found = format!(
                 "{} of {}",
                 usage.map_or("a key without usage", KeyUsageType::as_str),

@@ -58,7 +58,7 @@ fn limited(dir: &Path, args: &[String]) -> Output {
         .env("PATH", "/usr/bin:/bin")
         .env("CARGO_HOME", dir.join("cargo"))
         .output()
-        .expect("prlimit is needed: apt-get install util-linux")
+        .unwrap_or_else(|error| panic!("prlimit is needed (apt-get install util-linux): {error}"))
 }
 
 /// Every row that does not end as it should, with what was said.

@@ -94,6 +94,7 @@ fn case(name: &str, package: Vec<u8>, word: &'static str) -> Case {
         .file(&format!("store/blobs/{}/{sha256}", &sha256[..2]), package)
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn cases() -> Vec<Case> {
     let file = |path: &str| entry(EntryType::Regular, path, "", b"x");
     let data = |entries: &[Vec<u8>]| of_data("data.tar.gz", &gzip(&tar(entries)));
@@ -213,6 +214,13 @@ pub(super) fn cases() -> Vec<Case> {
                 header[124..136].copy_from_slice(b"zzzzzzzzzzz\0");
             })]),
             "not a number",
+        ),
+        case(
+            "a size with escapes",
+            data(&[raw(EntryType::Regular, "./a", "", b"", |header| {
+                header[124..136].copy_from_slice(b"\x1b[2J\x1b[2J\x1b[2J");
+            })]),
+            "\\u{1b}[2J",
         ),
         case(
             "a folder with content",

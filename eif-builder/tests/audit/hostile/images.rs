@@ -32,6 +32,7 @@ fn section(bytes: &[u8], index: usize) -> usize {
     usize::try_from(u64_at(bytes, OFFSETS + 8 * index)).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for this call")]
 fn image(parts: Parts) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::read(parts.write(dir.path(), "a")).unwrap()
@@ -51,6 +52,7 @@ fn with_signature(signature: &[u8]) -> Vec<u8> {
     bytes
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut describe = |name: &str, bytes: Vec<u8>, word| {
@@ -206,7 +208,6 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         "the metadata is not JSON",
     );
-    drop(describe);
     let mut verify = |name: &str, bytes: Vec<u8>, word| {
         cases.push(Case::new(name, &["verify", "x.eif"], 3, word).file("x.eif", bytes));
     };

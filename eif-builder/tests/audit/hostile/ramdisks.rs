@@ -47,6 +47,7 @@ fn bomb(start: &[u8], blocks: usize) -> Vec<u8> {
     frame
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut extract = |name: &str, ramdisk: Vec<u8>, word| {
@@ -120,7 +121,6 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         "NUL inside",
     );
-    drop(extract);
     let mut verify = |name: &str, ramdisk: Vec<u8>, word| {
         cases.push(Case::new(name, &["verify", "x.eif"], 3, word).file("x.eif", image(ramdisk)));
     };
@@ -225,7 +225,6 @@ pub(super) fn cases() -> Vec<Case> {
         long.clone(),
         "more than the entries",
     );
-    drop(verify);
     let args = ["describe", "x.eif"];
     cases.push(
         Case::new("a listing of long names", &args, 3, "more than the entries").file("x.eif", image(long)),
