@@ -48,7 +48,7 @@ const TEST_IMAGES: [TestImage; 3] = [
     TestImage {
         name: "standin",
         like: "web3signer",
-        trust: &["kms_ca", "memory_slashing"],
+        trust: &["kms_ca"],
         more: &["/usr/bin/probe", "probe-signer"],
         own: release_of_its_own,
     },
