@@ -1,8 +1,11 @@
 //! An enclave that is spoken to by hand: every refusal of the bootstrap leaves everything as before, then `init` is done once.
 
+use std::io::{BufRead as _, BufReader};
+use std::sync::{Arc, Mutex};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{Booted, boot};
+use e2e::{Booted, Console, boot};
 use serde_json::{Value, json};
 use simulator::kms::fault::Kind as Fault;
 
@@ -20,6 +23,8 @@ const FEW: usize = 3;
 pub(crate) fn run(world: &World) {
     let database = Database::new("by_hand");
     let booted = boot(&world.image);
+    let shown = Console(&booted);
+    let log = Log::follow(&booted);
     let dir = tempfile::tempdir().unwrap();
     let sections = world.routes(&database);
     let settings = Settings {
@@ -46,9 +51,42 @@ pub(crate) fn run(world: &World) {
 
     let console = booted.enclave.record().console_lines().join("\n");
     world.assert_clean("the console", &console, &database);
+    world.assert_clean("the enclave's log", &log.said(), &database);
     world.assert_clean("the log of the vsock-proxy", &proxy.said(), &database);
     assert_eq!(proxy.end(), Some(0));
+    drop(shown);
     booted.enclave.stop().unwrap();
+}
+
+/// What the enclave sends to its parent's log.
+struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn follow(booted: &Booted) -> Self {
+        let listener = booted.enclave.listen(abi::vsock::LOG_PORT).unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    *kept.lock().unwrap() += &format!("{line}\n");
+                }
+            }
+        });
+        Self(said)
+    }
+
+    fn said(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.said());
+        }
+    }
 }
 
 struct Hand<'a> {
@@ -156,7 +194,7 @@ impl<'a> Hand<'a> {
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             assert_eq!(
                 (&answer["status"], word(&answer)),
-                (&json!(413), "too-long"),
+                (&json!(413), "too-large"),
                 "{answer}"
             );
         }
