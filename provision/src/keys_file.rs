@@ -52,7 +52,7 @@ pub fn write(keys: &Keys) -> Option<Zeroizing<Vec<u8>>> {
     Some(file)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// [`KeysFileError`].

@@ -53,7 +53,7 @@ fn work() -> anyhow::Result<()> {
         .enable_time()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(tokio::time::timeout(DEADLINE, async {
+    let whole = async {
         let mut exchange = Exchange::connect(Path::new(SOCKET), agent).await?;
         let job = exchange.job().await?;
         let outside = Outside {
@@ -74,7 +74,13 @@ fn work() -> anyhow::Result<()> {
             (None, _) => {}
         }
         told.context("telling the agent")
-    }))?
+    };
+    // The timer must be made where the runtime's clock runs.
+    runtime.block_on(async {
+        tokio::time::timeout(DEADLINE, whole)
+            .await
+            .context("running the job")?
+    })
 }
 
 /// A line for the log, as PID 1's and the agent's: the parent may read it.

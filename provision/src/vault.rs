@@ -304,3 +304,7 @@ fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+#[path = "vault/tests.rs"]
+mod tests;

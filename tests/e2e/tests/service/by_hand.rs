@@ -236,7 +236,7 @@ impl<'a> Hand<'a> {
                 message["encrypted_validator_keys"][0]["ciphertext"] = text.into();
             },
         );
-        self.refuses("the same key twice", &bad(2, "duplicate"), |message| {
+        self.refuses("the same key twice", &Refused::whole(400, "duplicate-key"), |message| {
             message["encrypted_validator_keys"][2] = self.keys[0].clone();
         });
         self.refuses("a bare ciphertext", &bad(0, "legacy-refused"), |message| {
@@ -246,7 +246,7 @@ impl<'a> Hand<'a> {
             "an older list of clients",
             &Refused::item("clients", 0, "version"),
             |message| {
-                let text = operator.clients(CLIENTS_VERSION - 1, &[&world.client, &world.stranger]);
+                let text = operator.clients(CLIENTS_VERSION - 1, &[&world.stranger]);
                 message["encrypted_clients"]["ciphertext"] = text.into();
             },
         );
@@ -280,7 +280,7 @@ impl<'a> Hand<'a> {
     fn kms_fails(&self) {
         for (fault, code) in [
             (Fault::Garbage, "kms-failed"),
-            (Fault::WrongKeyId, "kms-failed"),
+            (Fault::WrongKeyId, "kms-key"),
             (Fault::AnotherRecipient, "kms-failed"),
         ] {
             self.world.kms.fail(fault);
