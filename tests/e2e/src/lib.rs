@@ -168,7 +168,8 @@ impl Booted {
     #[must_use]
     pub fn service(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect(abi::vsock::SERVICE_PORT);
-        stream.write_all(bytes).unwrap();
+        // What is no message may be cut off before its end.
+        drop(stream.write_all(bytes));
         let mut answer = Vec::new();
         // A connection that is closed while bytes are on their way may be reset.
         drop(stream.read_to_end(&mut answer));
@@ -184,5 +185,17 @@ impl Booted {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// A failed test says what the enclave said.
+#[derive(Debug)]
+pub struct Console<'a>(pub &'a Booted);
+
+impl Drop for Console<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.0.enclave.record().console_lines().join("\n"));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! and does: 10 s for the enclave, one `kmstool_enclave_cli` for each key, 5 s for the signer.
 //!
 //! ```text
-//! scripts/with-enclave.sh cargo run --release --package e2e --bin bench-service
+//! scripts/with-enclave.sh scripts/with-stores.sh cargo run --release --package e2e --bin bench-service
 //! ```
 //! Everything runs in one emulated enclave, so the figures of one run compare with each other and with nothing else.
 #![forbid(unsafe_code)]
@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use e2e::service::artefacts::{Certificate, Operator, REGION, SERVER, STACK, Validator, validator};
 use e2e::service::client::Client;
 use e2e::service::kms::{CREDENTIALS, Kms};
+use e2e::service::postgres::{Database, HOST, VSOCK_PORT};
 use e2e::service::signing::Attestation;
 use e2e::{Booted, boot, build_image, top};
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ const PROBES: [u32; 2] = [7001, 7002];
 fn main() {
     let out = build_image(&top().join("rootfs/service/image.toml"));
     let kms = Kms::start(&out.join("service.pcrs.json"));
+    let database = Database::new("bench");
     let validators: Vec<Validator> = (1..=KEYS).map(validator).collect();
     let (server, client) = (Certificate::new(SERVER), Certificate::new("bench"));
     let operator = Operator { kms: &kms };
@@ -51,11 +53,14 @@ fn main() {
         "encrypted_tls_key": { "ciphertext": operator.tls(&server) },
         "encrypted_validator_keys": keys,
         "encrypted_clients": { "ciphertext": operator.clients(1, &[&client]) },
+        "encrypted_slashing_credential": { "ciphertext": operator.credential(&database.credential(1)) },
     })
     .to_string();
     let config = json!({ "operation": "configure", "config": {
         "schema": 1, "region": REGION, "network": "hoodi", "kms_key_arn": kms.key(), "stacks": [STACK],
-        "client_authentication": "known-clients", "slashing_store": { "kind": "memory" }, "outbound": [],
+        "client_authentication": "known-clients",
+        "slashing_store": { "kind": "postgresql", "host": HOST, "port": database.port, "database": database.name },
+        "outbound": [{ "name": HOST, "port": database.port, "vsock_port": VSOCK_PORT }],
         "artefact_versions": { "tls_key": 0, "clients": 1, "slashing_credential": 0 },
     } })
     .to_string();
@@ -63,7 +68,8 @@ fn main() {
     let mut laps = Laps::new();
     let booted = boot(&out.join("service.eif"));
     laps.lap("start to PID 1's services (kernel, boot ramdisk, heartbeat)");
-    let _proxy = forward(booted.enclave.listen(8000).unwrap(), kms.address());
+    forward(&booted, 8000, kms.address());
+    forward(&booted, VSOCK_PORT, ([127, 0, 0, 1], database.port).into());
     let status = booted.control(r#"{"operation":"status"}"#);
     laps.lap("first answer of the agent");
     assert_eq!(booted.control(&config)["status"], 200);
@@ -237,19 +243,16 @@ fn one_tool_a_key(booted: &Booted, kms: &Kms, keys: &[Value]) -> Duration {
     started.elapsed() / SINGLE
 }
 
-/// Connections of the enclave to `address`, as `parent vsock-proxy` carries them.
-fn forward(
-    listener: std::os::unix::net::UnixListener,
-    address: std::net::SocketAddr,
-) -> std::thread::JoinHandle<()> {
+/// Connections of the enclave to vsock port `port` go to `address`, as `parent vsock-proxy` carries them.
+fn forward(booted: &Booted, port: u32, address: SocketAddr) {
+    let listener = booted.enclave.listen(port).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let Ok(upstream) = TcpStream::connect(address) else {
-                continue;
-            };
-            carry(stream, upstream);
+            if let Ok(upstream) = TcpStream::connect(address) {
+                carry(stream, upstream);
+            }
         }
-    })
+    });
 }
 
 fn carry(one: UnixStream, other: TcpStream) {
@@ -266,7 +269,7 @@ fn carry(one: UnixStream, other: TcpStream) {
 }
 
 /// A TCP address that leads to the enclave's service port.
-fn listen(booted: &Booted) -> std::net::SocketAddr {
+fn listen(booted: &Booted) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let sockets = booted.dir().join("vsock.sock");

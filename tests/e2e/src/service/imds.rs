@@ -1,5 +1,5 @@
 //! The instance metadata service: moto's, behind a front that does what moto leaves out. It asks for the token of version 2, adds
-//! `Code` to the credentials, and says when they expire.
+//! `Code` to the credentials, puts in those that the simulated KMS knows, and says when they expire.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,6 +11,7 @@ use attest::UnixMs;
 use serde_json::Value;
 use simulator::kms::clock::stamp;
 
+use crate::service::kms::CREDENTIALS;
 use crate::service::moto::exchange;
 
 const TOKEN_PATH: &str = "/latest/api/token";
@@ -93,7 +94,15 @@ fn from_moto(moto: SocketAddr, method: &str, path: &str, lives: Duration) -> Str
     let Ok(Value::Object(mut credentials)) = serde_json::from_str(body) else {
         return body.to_owned();
     };
-    credentials.insert("Code".to_owned(), "Success".into());
+    let [id, secret, token] = CREDENTIALS;
+    for (name, value) in [
+        ("Code", "Success"),
+        ("AccessKeyId", id),
+        ("SecretAccessKey", secret),
+        ("Token", token),
+    ] {
+        credentials.insert(name.to_owned(), value.into());
+    }
     credentials.insert("Expiration".to_owned(), instant(SystemTime::now() + lives).into());
     Value::Object(credentials).to_string()
 }

@@ -19,8 +19,8 @@ use simulator::kms::trust::Trust;
 
 use crate::service::artefacts::REGION;
 
-/// What moto's metadata service gives the instance.
-pub const CREDENTIALS: [&str; 3] = ["test-key", "test-secret-key", "test-session-token"];
+/// What the metadata service gives the instance.
+pub const CREDENTIALS: [&str; 3] = ["ASIAPARENT", "planted-parent-secret", "planted-parent-token"];
 /// A session that has ended.
 pub const EXPIRED: [&str; 3] = ["ASIAEXPIRED", "expired-secret", "expired-token"];
 const ACCOUNT: &str = "111122223333";

@@ -146,7 +146,15 @@ impl Program {
 }
 
 impl Drop for Program {
+    /// A failed test says what its programs said last.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let first = said.lines().count().saturating_sub(40);
+            for line in said.lines().skip(first) {
+                println!("{}: {line}", self.log.display());
+            }
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,8 +1,11 @@
 //! An enclave that is spoken to by hand: every refusal of the bootstrap leaves everything as before, then `init` is done once.
 
+use std::io::{BufRead as _, BufReader};
+use std::sync::{Arc, Mutex};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::{Booted, boot};
+use e2e::{Booted, Console, boot};
 use serde_json::{Value, json};
 use simulator::kms::fault::Kind as Fault;
 
@@ -20,6 +23,8 @@ const FEW: usize = 3;
 pub(crate) fn run(world: &World) {
     let database = Database::new("by_hand");
     let booted = boot(&world.image);
+    let shown = Console(&booted);
+    let log = Log::follow(&booted);
     let dir = tempfile::tempdir().unwrap();
     let sections = world.routes(&database);
     let settings = Settings {
@@ -46,9 +51,42 @@ pub(crate) fn run(world: &World) {
 
     let console = booted.enclave.record().console_lines().join("\n");
     world.assert_clean("the console", &console, &database);
+    world.assert_clean("the enclave's log", &log.said(), &database);
     world.assert_clean("the log of the vsock-proxy", &proxy.said(), &database);
     assert_eq!(proxy.end(), Some(0));
+    drop(shown);
     booted.enclave.stop().unwrap();
+}
+
+/// What the enclave sends to its parent's log.
+struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn follow(booted: &Booted) -> Self {
+        let listener = booted.enclave.listen(abi::vsock::LOG_PORT).unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    *kept.lock().unwrap() += &format!("{line}\n");
+                }
+            }
+        });
+        Self(said)
+    }
+
+    fn said(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.said());
+        }
+    }
 }
 
 struct Hand<'a> {
@@ -156,7 +194,7 @@ impl<'a> Hand<'a> {
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             assert_eq!(
                 (&answer["status"], word(&answer)),
-                (&json!(413), "too-long"),
+                (&json!(413), "too-large"),
                 "{answer}"
             );
         }
@@ -198,7 +236,7 @@ impl<'a> Hand<'a> {
                 message["encrypted_validator_keys"][0]["ciphertext"] = text.into();
             },
         );
-        self.refuses("the same key twice", &bad(2, "duplicate"), |message| {
+        self.refuses("the same key twice", &Refused::whole(400, "duplicate-key"), |message| {
             message["encrypted_validator_keys"][2] = self.keys[0].clone();
         });
         self.refuses("a bare ciphertext", &bad(0, "legacy-refused"), |message| {
@@ -208,7 +246,7 @@ impl<'a> Hand<'a> {
             "an older list of clients",
             &Refused::item("clients", 0, "version"),
             |message| {
-                let text = operator.clients(CLIENTS_VERSION - 1, &[&world.client, &world.stranger]);
+                let text = operator.clients(CLIENTS_VERSION - 1, &[&world.stranger]);
                 message["encrypted_clients"]["ciphertext"] = text.into();
             },
         );
@@ -242,7 +280,7 @@ impl<'a> Hand<'a> {
     fn kms_fails(&self) {
         for (fault, code) in [
             (Fault::Garbage, "kms-failed"),
-            (Fault::WrongKeyId, "kms-failed"),
+            (Fault::WrongKeyId, "kms-key"),
             (Fault::AnotherRecipient, "kms-failed"),
         ] {
             self.world.kms.fail(fault);
