@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use control::config::DeploymentConfig;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha384};
 
 use crate::service::artefacts::{
-    Certificate, Operator, REGION, SERVER, STACK, TLS_PASSWORD, Validator, validator,
+    Certificate, Operator, REGION, SERVER, STACK, TLS_PASSWORD, Validator, hex, validator,
 };
 use crate::service::kms::{CREDENTIALS, Kms};
 use crate::service::postgres::{Database, HOST, VSOCK_PORT};
@@ -53,6 +55,14 @@ impl World {
             "outbound": [{ "name": HOST, "port": database.port, "vsock_port": VSOCK_PORT }],
             "artefact_versions": { "tls_key": 0, "clients": CLIENTS_VERSION, "slashing_credential": 0 },
         })
+    }
+
+    /// PCR16 of an enclave with this config, as an auditor computes it: 48 zero bytes, extended with the SHA-384 of the
+    /// canonical text.
+    pub fn pcr16(&self, database: &Database) -> String {
+        let config: DeploymentConfig = serde_json::from_value(self.deployment(database)).unwrap();
+        let config = Sha384::digest(config.canonical().unwrap().as_bytes());
+        hex(&Sha384::digest([&[0; 48][..], &config].concat()))
     }
 
     /// Routes of the vsock-proxy, as TOML.

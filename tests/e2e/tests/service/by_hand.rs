@@ -93,6 +93,7 @@ struct Hand<'a> {
     world: &'a World,
     booted: &'a Booted,
     config: Value,
+    pcr16: String,
     tls: String,
     clients: String,
     credential: String,
@@ -110,6 +111,7 @@ impl<'a> Hand<'a> {
             world,
             booted,
             config: world.deployment(database),
+            pcr16: world.pcr16(database),
             tls: operator.tls(&world.server),
             clients: operator.clients(CLIENTS_VERSION, &[&world.client]),
             credential: operator.credential(&database.credential(1)),
@@ -172,6 +174,7 @@ impl<'a> Hand<'a> {
             .control(&json!({ "operation": "configure", "config": self.config }).to_string());
         assert_eq!(answer["status"], 200, "{answer}");
         let pcr16 = answer["body"]["pcr16"].as_str().unwrap();
+        assert_eq!(pcr16, self.pcr16, "as an auditor computes it");
         // From here on KMS wants this config.
         self.world.kms.demand(&self.world.measurements, pcr16);
     }
@@ -236,9 +239,13 @@ impl<'a> Hand<'a> {
                 message["encrypted_validator_keys"][0]["ciphertext"] = text.into();
             },
         );
-        self.refuses("the same key twice", &Refused::whole(400, "duplicate-key"), |message| {
-            message["encrypted_validator_keys"][2] = self.keys[0].clone();
-        });
+        self.refuses(
+            "the same key twice",
+            &Refused::whole(400, "duplicate-key"),
+            |message| {
+                message["encrypted_validator_keys"][2] = self.keys[0].clone();
+            },
+        );
         self.refuses("a bare ciphertext", &bad(0, "legacy-refused"), |message| {
             message["encrypted_validator_keys"][0] = ciphertext(0);
         });

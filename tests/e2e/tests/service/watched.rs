@@ -66,6 +66,9 @@ pub(crate) fn run(world: &World) {
     let began = Instant::now();
     watched.waits_for_its_tables(&watchdog);
     watched.fill_the_tables();
+    // The key's policy still demands the first enclave's config.
+    watchdog.says("kms-denied", 0);
+    world.kms.demand(&world.measurements, &world.pcr16(&database));
     until("ready", || parent.number("parent_serving") == Some(1));
     println!("from an empty table to a serving signer: {:?}", began.elapsed());
 
@@ -422,6 +425,10 @@ impl Watched<'_> {
     fn credentials_are_renewed(&self, imds: &Imds, watchdog: &Program) {
         imds.lives(Duration::from_hours(6));
         watchdog.says("credentials-refreshed", 0);
-        assert!(self.answers());
+        let answer = self.client.ask("GET", "/upcheck", "");
+        assert!(
+            answer.as_ref().is_ok_and(|answer| answer.status == 200),
+            "{answer:?}"
+        );
     }
 }
