@@ -54,7 +54,8 @@ unit: test-deps ## Tests that need no enclave
 	$(CARGO) test --locked --package simulator --lib --bins --test kms
 
 e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
-	scripts/with-enclave.sh $(CARGO) test --locked --package e2e
+	$(CARGO) build --locked --package parent
+	scripts/with-enclave.sh scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --package e2e
 	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm --test clients
 
 repro: bench-deps eif ## Build again in six other surroundings, one of them another distribution, and compare every byte (30 min)
@@ -90,6 +91,7 @@ bench: bench-deps eif simulator ## Ratios to named peers, sizes and times, measu
 	$(CARGO) run --quiet --locked --release --package bench-kms
 	$(CARGO) build --quiet --locked --release --package web3signer-rs
 	$(CARGO) run --quiet --locked --release --package bench-signer target/release/web3signer
+	scripts/with-enclave.sh scripts/with-stores.sh $(CARGO) run --quiet --locked --release --package e2e --bin bench-service
 
 lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
 	@$(EIF_BUILDER) lock $(LOCKED)

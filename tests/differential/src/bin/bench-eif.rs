@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufWriter, Seek as _, SeekFrom, Write};
 use std::path::Path;
@@ -255,7 +256,7 @@ fn entry(file: &mut dyn Write, name: &str, size: u64) -> Result<()> {
     ];
     let mut head = "070701".to_owned();
     for field in fields {
-        head += &format!("{field:08x}");
+        write!(head, "{field:08x}")?;
     }
     head += name;
     head.push('\0');
