@@ -195,10 +195,10 @@ impl Protection {
     pub async fn disable(&self, keys: &[ValidatorKey], why: Leaving) -> Result<(), StoreError> {
         match (&self.store, why) {
             // Another signer may hold the key still, and only the operator could enable it again.
-            (Store::Off, _) | (Store::DynamoDb(_), Leaving::Reloaded) => Ok(()),
+            (Store::Off, _) | (Store::DynamoDb(_) | Store::Postgres(_), Leaving::Reloaded) => Ok(()),
             (Store::Memory(memory, _), _) => memory.disable(keys),
             (Store::DynamoDb(table), Leaving::Deleted) => Ok(table.disable(keys).await?),
-            (Store::Postgres(database), _) => Ok(database.disable(keys).await?),
+            (Store::Postgres(database), Leaving::Deleted) => Ok(database.disable(keys).await?),
         }
     }
 

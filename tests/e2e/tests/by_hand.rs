@@ -1,7 +1,7 @@
 //! `docs/verify-by-hand.md` on the native image: the lines of the document give the PCRs that `build` printed.
 //!
 //! `eif-builder/tests/by_hand.rs` does the same on images of AWS's own builder.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 
 use std::process::Command;
 

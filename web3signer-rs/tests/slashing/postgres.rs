@@ -229,6 +229,11 @@ fn validators_come_and_go() {
         }
         assert_eq!(database.count("validators").await, 2);
         assert!(permitted(&signer, &key(1), &block(1, 1)).await);
+        signer.disable(&[key(1)], Leaving::Reloaded).await.unwrap();
+        assert!(
+            permitted(&signer, &key(1), &block(1, 1)).await,
+            "others may hold the key"
+        );
         signer.disable(&[key(1), key(9)], Leaving::Deleted).await.unwrap();
         let other = database.signer().await;
         assert_eq!(prevented(&other, &key(1), &block(2, 1)).await, Rule::Disabled);
