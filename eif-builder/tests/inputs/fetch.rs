@@ -263,7 +263,10 @@ fn wrong_sizes_are_noticed_with_and_without_a_length() {
     );
     assert_eq!(error.to_string(), "has 200001 bytes, expected 200000 bytes");
     let error = fail(Reply::ok(&longer).without_length());
-    assert_eq!(error.to_string(), "has more than 200000 bytes, expected 200000 bytes");
+    assert_eq!(
+        error.to_string(),
+        "has more than 200000 bytes, expected 200000 bytes"
+    );
     let error = fail(Reply::ok(&shorter));
     assert!(
         matches!(error, TryError::Size { actual, .. } if actual == size - 1),
