@@ -242,7 +242,7 @@ impl Watched<'_> {
         assert_eq!(self.client.get("/upcheck").body.trim(), "OK");
         assert_eq!(self.public_keys().len(), usize::from(KEYS));
         assert_eq!(self.public_keys(), self.expected_keys());
-        assert_eq!(self.parent.healthz(), 200);
+        until("healthy for load balancers", || self.parent.healthz() == 200);
         let attestation = Attestation::new(1, 2, 1);
         for validator in &self.world.validators[..2] {
             let answer = self.client.sign(&validator.public, &attestation.request());
