@@ -2,7 +2,6 @@
 //!
 //! `eif-builder/tests/by_hand.rs` does the same on images of AWS's own builder.
 
-
 use std::process::Command;
 
 use e2e::{pcrs, place, said};

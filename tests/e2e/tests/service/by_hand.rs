@@ -69,7 +69,9 @@ impl Log {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    *kept.lock().unwrap() += &format!("{line}\n");
+                    let mut kept = kept.lock().unwrap();
+                    kept.push_str(&line);
+                    kept.push('\n');
                 }
             }
         });
