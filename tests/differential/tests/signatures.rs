@@ -1,7 +1,6 @@
 //! What we sign AWS's reader accepts, what AWS's signer signs we verify, and what one refuses so does the other.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
