@@ -256,7 +256,8 @@ impl<'a> OwnStore<'a> {
         assert!(build(&self.root) == other, "the image is another one");
         assert_eq!(
             entries(&self.root.join("parts")).len(),
-            self.parts_before.len() + 1
+            self.parts_before.len() + 2,
+            "the image and its papers"
         );
         let left = entries(&self.root.join("tmp"));
         assert!(left.is_empty(), "scratch is cleared: {left:?}");
