@@ -42,6 +42,7 @@ pub(crate) fn run(world: &World) {
     for (name, text) in [
         ("probe.pem", &world.client.pem),
         ("probe.key", &world.client.key_pem),
+        ("signer.pem", &world.server.pem),
     ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
@@ -125,13 +126,14 @@ fn sections(
     let mut text = world.routes(database);
     write!(
         text,
-        "[service]\nserver_name = {SERVER:?}\nclient_certificate = \"{}\"\nclient_key = \"{}\"\naddress = \"HTTPS\"\n\
+        "[service]\nserver_name = {SERVER:?}\ntrust = \"{}\"\nclient_certificate = \"{}\"\nclient_key = \"{}\"\naddress = \"HTTPS\"\n\
          [watchdog]\nimds_endpoint = {:?}\nmetrics = \"METRICS\"\n\
          [watchdog.enclave]\nlauncher = \"command\"\nwords = [\"/bin/sh\", \"-c\", {run:?}]\n\
          [watchdog.tables]\nregion = \"{}\"\ntls = {:?}\nvalidators = {:?}\nweb3signer_uuids = [{}]\n\
          endpoint = {:?}\npage_size = 10\n\
          [watchdog.times]\nprobe_s = 1\nfirst_pause_s = 0.5\nlongest_pause_s = 2\nprobes = 120\n\
          {}",
+        dir.join("signer.pem").display(),
         dir.join("probe.pem").display(),
         dir.join("probe.key").display(),
         imds.endpoint(),
