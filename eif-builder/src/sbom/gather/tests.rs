@@ -1,3 +1,5 @@
+//! Gathering: what is joined, owned and linked.
+
 use std::fs;
 
 use super::*;
