@@ -14,6 +14,7 @@ cp -a /java/etc/java-21-openjdk java/conf
 run() { java/bin/java -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData -m "$@"; }
 
 mkdir classes native
+# shellcheck disable=SC2046 # no name here has a space
 run jdk.compiler/com.sun.tools.javac.Main -proc:none -Xlint:all -Werror -g:none -d classes \
     $(find /src -name '*.java' | sort)
 mkdir -p native/supranational/blst/Linux/amd64
@@ -26,6 +27,7 @@ jar() {
     file=$1 dir=$2
     shift 2
     (cd "$dir" && find "$@" -type f | sort) >list
+    # shellcheck disable=SC2046 # the same
     (cd "$dir" && "$OLDPWD/java/bin/java" -m jdk.jartool/sun.tools.jar.Main --create --no-manifest --no-compress \
         --date=2000-01-01T00:00:00Z --file "$OLDPWD/$top/lib/$file" $(cat "$OLDPWD/list"))
 }

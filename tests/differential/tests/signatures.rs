@@ -1,8 +1,5 @@
 //! What we sign AWS's reader accepts, what AWS's signer signs we verify, and what one refuses so does the other.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
