@@ -87,17 +87,16 @@ fn database(answers: Value, vulnerabilities: Value) -> String {
             }
             let mut body = vec![0; length];
             socket.read_exact(&mut body).unwrap();
-            let answer = match line.split(' ').nth(1).unwrap().strip_prefix("/v1/vulns/") {
-                Some(identity) => vulnerabilities[identity].clone(),
-                None => {
-                    let asked: Value = serde_json::from_slice(&body).unwrap();
-                    let result = |query: &Value| {
-                        let package = &query["package"];
-                        let name = package["purl"].as_str().or_else(|| package["name"].as_str()).unwrap();
-                        answers.get(name).cloned().unwrap_or_else(|| json!({}))
-                    };
-                    json!({"results": asked["queries"].as_array().unwrap().iter().map(result).collect::<Vec<_>>()})
-                }
+            let answer = if let Some(identity) = line.split(' ').nth(1).unwrap().strip_prefix("/v1/vulns/") {
+                vulnerabilities[identity].clone()
+            } else {
+                let asked: Value = serde_json::from_slice(&body).unwrap();
+                let result = |query: &Value| {
+                    let package = &query["package"];
+                    let name = package["purl"].as_str().or_else(|| package["name"].as_str()).unwrap();
+                    answers.get(name).cloned().unwrap_or_else(|| json!({}))
+                };
+                json!({"results": asked["queries"].as_array().unwrap().iter().map(result).collect::<Vec<_>>()})
             }
             .to_string();
             write!(socket.get_mut(), "HTTP/1.0 200 OK\r\n\r\n{answer}").unwrap();

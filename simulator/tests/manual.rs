@@ -1,5 +1,4 @@
 //! `simulator completions` and `simulator man`: what is for people is there, what is for the program itself is not.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::fs;
 use std::process::Command;
