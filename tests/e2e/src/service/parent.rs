@@ -155,6 +155,15 @@ impl Drop for Program {
                 println!("{}: {line}", self.log.display());
             }
         }
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // A watchdog that is killed leaves its enclave running.
+        self.signal(Signal::TERM);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }
