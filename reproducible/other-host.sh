@@ -16,20 +16,20 @@ bind() { # bind FROM TO
     mount --bind "$1" "$2"
 }
 mount --bind "$root" "$root"
-mkdir -p "$root"/{proc,dev,tmp,old,work/cargo}
+mkdir -p "$root"/{proc,dev,tmp,old,build/cargo}
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/tmp"
 for device in null zero full random urandom; do
     touch "$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"
 done
-for name in tree store out; do bind "$place/$name" "$root/work/$name"; done
+for name in tree store out; do bind "$place/$name" "$root/build/$name"; done
 if [ -n "$tool" ]; then
-    touch "$root/work/eif-builder"
-    mount --bind "$tool" "$root/work/eif-builder"
+    touch "$root/build/eif-builder"
+    mount --bind "$tool" "$root/build/eif-builder"
 fi
-bind "$cargo/registry" "$root/work/cargo/registry"
-[ ! -f "$cargo/config.toml" ] || cp "$cargo/config.toml" "$root/work/cargo/config.toml"
+bind "$cargo/registry" "$root/build/cargo/registry"
+[ ! -f "$cargo/config.toml" ] || cp "$cargo/config.toml" "$root/build/cargo/config.toml"
 # The root has no umount; this host's comes along with its libraries and leaves with the tmpfs.
 umount=$(command -v umount)
 mkdir "$root/tmp/carried"
@@ -41,15 +41,15 @@ pivot_root . old
 cd /
 "/tmp/carried/$loader" --library-path /tmp/carried /tmp/carried/umount -l /old
 # shellcheck disable=SC2016 # expanded by the inner shell
-exec env -i PATH=/usr/bin:/usr/sbin HOME=/tmp CARGO_HOME=/work/cargo IMAGE="$image" bash -euc '
+exec env -i PATH=/usr/bin:/usr/sbin HOME=/tmp CARGO_HOME=/build/cargo IMAGE="$image" bash -euc '
     . /etc/os-release || true
     echo "host: ${PRETTY_NAME:-unnamed}, $(rustc --version), $(/lib64/ld-linux-x86-64.so.2 --version | head -n 1)"
-    tool=/work/eif-builder
+    tool=/build/eif-builder
     if [ ! -e "$tool" ]; then
-        cd /work/tree
+        cd /build/tree
         cargo build --quiet --offline --locked --package eif-builder --profile tool --config profile.tool.opt-level=1 --target-dir /tmp/target
         tool=/tmp/target/tool/eif-builder
         cd /
     fi
-    "$tool" build "/work/tree/rootfs/$IMAGE/image.toml" --out /work/out --store /work/store
+    "$tool" build "/build/tree/rootfs/$IMAGE/image.toml" --out /build/out --store /build/store
 '

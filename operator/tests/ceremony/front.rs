@@ -172,7 +172,7 @@ fn others(body: &Bytes) -> Bytes {
     Bytes::from(request.to_string())
 }
 
-/// A batch for now, and the items that are left over.
+/// The part of a batch that is written, and the items that come back unprocessed.
 fn halves(body: &Bytes) -> (Bytes, Value) {
     let mut request: Value = serde_json::from_slice(body).unwrap();
     let tables = request["RequestItems"].as_object_mut().unwrap();
