@@ -4,8 +4,9 @@
 //! what it says and brings is then held against the repository's `Cargo.lock`: every version must be in it,
 //! and every archive must have its checksum there. The folder is unpacked from those checked archives here.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,7 +20,7 @@ use crate::unpack::dir::DirSink;
 use crate::unpack::{self, Limits, SinkError, UnpackError};
 
 /// Form of vendor folders. Changes when the same lock would give another folder.
-const FORM: &[u8] = b"nitro-web3signer vendor, form 2";
+const FORM: &[u8] = b"nitro-web3signer vendor, form 3";
 /// The time of every file and folder, in seconds since 1970. Cargo compares it with that of a build script's last run
 /// where the script names its inputs, as those of crates with C code do; so it must not be the time of unpacking.
 const FIXED_TIME: u64 = 1;
@@ -140,7 +141,7 @@ pub fn provide(
         let lock = CargoLock::parse(&text)?;
         let crates = dir.join("crates");
         fill(&crates, cargo, &lock, full)?;
-        fix_times(&crates).map_err(io_error("set the times below", &crates))?;
+        normalise(&crates).map_err(io_error("set times and modes below", &crates))?;
         write(&dir.join("Cargo.lock"), text.as_bytes())
     })?;
     let path = dir.join("Cargo.lock");
@@ -225,25 +226,28 @@ fn fill(dir: &Path, cargo: &HostCargo, lock: &CargoLock, full: &CargoLock) -> Re
     Ok(())
 }
 
-/// Sets the time of everything below `dir` to [`FIXED_TIME`], folders after what is in them.
+/// Sets the time of everything below `dir` to [`FIXED_TIME`], folders after what is in them, and the modes to what a checkout
+/// has: archives carry those of their makers, who may have kept a file to themselves.
 #[expect(
     clippy::disallowed_methods,
-    reason = "every entry gets the same time, in whatever order"
+    reason = "every entry gets the same, in whatever order"
 )]
-fn fix_times(dir: &Path) -> io::Result<()> {
+fn normalise(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            fix_times(&entry.path())?;
+            normalise(&entry.path())?;
         } else if kind.is_file() {
-            fix_time(&entry.path())?;
+            let runs = entry.metadata()?.permissions().mode() & 0o111 != 0;
+            normalise_one(&entry.path(), if runs { 0o755 } else { 0o644 })?;
         }
     }
-    fix_time(dir)
+    normalise_one(dir, 0o755)
 }
 
-fn fix_time(path: &Path) -> io::Result<()> {
+fn normalise_one(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     File::open(path)?.set_modified(UNIX_EPOCH + Duration::from_secs(FIXED_TIME))
 }
 

@@ -161,9 +161,6 @@ fn take_over(from: &Path, into: &Path) {
         let output = copy("-a");
         assert!(output.status.success(), "{}", said(&output));
     }
-    // Some crates are packed with files for their owner only; here another user builds from what this one unpacked.
-    let taken = into.join(from.file_name().unwrap());
-    run(Command::new("chmod").args(["-R", "a+rX"]).arg(taken));
 }
 
 /// Vendored crates and the kernel are kept; programs, images and extracted roots are not.

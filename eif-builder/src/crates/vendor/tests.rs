@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::*;
 
-/// A crate archive as cargo keeps it.
+/// A crate archive as cargo keeps it, from a maker who shares no file; scripts can be run.
 fn archive(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),
@@ -13,7 +13,7 @@ fn archive(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
     for (path, text) in files {
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
-        header.set_mode(0o644);
+        header.set_mode(if *path == "configure.sh" { 0o700 } else { 0o600 });
         // Not `append_data`, which would refuse the paths that must be refused here.
         let path = format!("{name}/{path}");
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
@@ -50,7 +50,11 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let archive = archive(
             "leaf-1.0.0",
-            &[("Cargo.toml", "[package]"), ("src/lib.rs", "// leaf")],
+            &[
+                ("Cargo.toml", "[package]"),
+                ("src/lib.rs", "// leaf"),
+                ("configure.sh", "#!/bin/sh"),
+            ],
         );
         let cache = dir.path().join("home/registry/cache/registry-1");
         fs::create_dir_all(&cache).unwrap();
@@ -113,8 +117,17 @@ fn checked_archives_are_unpacked_once() {
             Sha256::of(&place.archive)
         )
     );
-    for path in ["", "src", "src/lib.rs", ".cargo-checksum.json"] {
-        let time = fs::metadata(leaf.join(path)).unwrap().modified().unwrap();
+    let modes = [
+        ("", 0o755),
+        ("src", 0o755),
+        ("src/lib.rs", 0o644),
+        ("configure.sh", 0o755),
+        (".cargo-checksum.json", 0o644),
+    ];
+    for (path, mode) in modes {
+        let metadata = fs::metadata(leaf.join(path)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, mode, "{path}");
+        let time = metadata.modified().unwrap();
         assert_eq!(time, UNIX_EPOCH + Duration::from_secs(FIXED_TIME), "{path}");
     }
     assert_eq!(vendored.lock, place.reduced.lock.to_text());
