@@ -2,7 +2,8 @@
 //!
 //! What makes the file no image at all is a [`DescribeError`]. What is wrong inside a well-formed image (its CRC, a
 //! ramdisk that cannot be listed, metadata that is not JSON) is described and named by [`Description::problems`].
-//! The file is read once for the registers and once more for the listings, never held. It verifies no signature.
+//! The file is read once for the registers and, at the same time, once more for the listings, never held. It verifies no
+//! signature.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -13,7 +14,9 @@ use eif::{EifError, EifFile, Measured, SectionKind, Signature};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::both::both;
 use crate::cpio_read::{Budget, printable};
+use crate::cursor::Cursor;
 use crate::digest::Sha256;
 use crate::initramfs::{self, Segment};
 
@@ -168,17 +171,19 @@ pub fn describe_within(path: &Path, mut budget: Budget) -> Result<Description, D
         });
     }
     let file = File::open(path).map_err(unopened)?;
-    facts(file, &mut budget).map_err(|source| DescribeError::Image {
+    facts(&file, &mut budget).map_err(|source| DescribeError::Image {
         path: path.to_owned(),
         source,
     })
 }
 
-fn facts(file: File, budget: &mut Budget) -> Result<Description, EifError> {
-    let mut image = EifFile::open(file)?;
+fn facts(file: &File, budget: &mut Budget) -> Result<Description, EifError> {
+    let mut image = EifFile::open(Cursor::new(file))?;
     // Before the slow part: an image that is refused for these is refused at once.
     let (cmdline, metadata) = (cmdline(&mut image)?, metadata(&mut image)?);
-    let measured = image.measure()?;
+    let mut again = EifFile::open(Cursor::new(file))?;
+    let (measured, ramdisks) = both(|| image.measure(), || ramdisks(&mut again, budget));
+    let (measured, ramdisks) = (measured?, ramdisks?);
     let header = image.header().clone();
     Ok(Description {
         size: image.length(),
@@ -196,11 +201,11 @@ fn facts(file: File, budget: &mut Budget) -> Result<Description, EifError> {
         cmdline,
         metadata,
         signature: image.signature().map(signature),
-        ramdisks: ramdisks(&mut image, budget)?,
+        ramdisks,
     })
 }
 
-fn sections(image: &EifFile<File>, measured: &Measured) -> Vec<SectionFacts> {
+fn sections(image: &EifFile<Cursor<'_>>, measured: &Measured) -> Vec<SectionFacts> {
     let pairs = image.sections().iter().zip(&measured.sections);
     let facts = pairs.map(|(section, digest)| SectionFacts {
         kind: section.kind.name(),
@@ -211,11 +216,11 @@ fn sections(image: &EifFile<File>, measured: &Measured) -> Vec<SectionFacts> {
     facts.collect()
 }
 
-fn only(image: &EifFile<File>, kind: SectionKind) -> Option<usize> {
+fn only(image: &EifFile<Cursor<'_>>, kind: SectionKind) -> Option<usize> {
     image.sections().iter().position(|section| section.kind == kind)
 }
 
-fn cmdline(image: &mut EifFile<File>) -> Result<String, EifError> {
+fn cmdline(image: &mut EifFile<Cursor<'_>>) -> Result<String, EifError> {
     let bytes = match only(image, SectionKind::Cmdline) {
         Some(index) => image.section_bytes(index, MAX_CMDLINE_BYTES)?,
         None => Vec::new(),
@@ -223,7 +228,7 @@ fn cmdline(image: &mut EifFile<File>) -> Result<String, EifError> {
     Ok(printable(&bytes))
 }
 
-fn metadata(image: &mut EifFile<File>) -> Result<Option<Metadata>, EifError> {
+fn metadata(image: &mut EifFile<Cursor<'_>>) -> Result<Option<Metadata>, EifError> {
     let Some(index) = only(image, SectionKind::Metadata) else {
         return Ok(None);
     };
@@ -245,7 +250,7 @@ fn signature(signature: &Signature) -> SignatureFacts {
     }
 }
 
-fn ramdisks(image: &mut EifFile<File>, budget: &mut Budget) -> Result<Vec<Ramdisk>, EifError> {
+fn ramdisks(image: &mut EifFile<Cursor<'_>>, budget: &mut Budget) -> Result<Vec<Ramdisk>, EifError> {
     let indexes: Vec<_> = (0..image.sections().len())
         .filter(|&index| {
             image

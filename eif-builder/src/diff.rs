@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use eif::{EifError, EifFile, Measured, SectionKind};
 use serde::Serialize;
 
+use crate::both::both;
 use crate::cpio_read::Budget;
 use crate::cursor::Cursor;
 
@@ -202,18 +203,6 @@ pub fn contents(path: &str, a: &[u8], b: &[u8]) -> Content {
 #[must_use]
 pub fn kernels(a: &[u8], b: &[u8]) -> KernelDifference {
     kernel::compare(kernel::of_bytes(a), kernel::of_bytes(b))
-}
-
-/// Runs two things at the same time.
-fn both<T: Send>(a: impl FnOnce() -> T + Send, b: impl FnOnce() -> T) -> (T, T) {
-    std::thread::scope(|scope| {
-        let first = scope.spawn(a);
-        let second = b();
-        match first.join() {
-            Ok(first) => (first, second),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 fn open(path: &Path) -> Result<File, DiffError> {

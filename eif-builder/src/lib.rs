@@ -42,6 +42,7 @@
 
 pub mod assemble;
 pub mod attest;
+mod both;
 pub mod cli;
 pub mod commands;
 pub mod compression;
