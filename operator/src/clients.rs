@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::payload::{Clients, KnownClient, Plaintext};
 use crate::seal::Sealer;
 use crate::tables::tls::{Change, TlsItem};
-use crate::tls::certificate::{Leaf, fingerprint, pem};
+use crate::tls::certificate::{Leaf, fingerprint};
 use crate::tls::import::certificates;
 
 /// What was written, or would be.
@@ -104,7 +104,7 @@ fn authorities(file: &Path, now_unix_s: u64) -> anyhow::Result<String> {
             "{:?} is not the certificate of an authority",
             leaf.common_name.unwrap_or_default()
         );
-        text.push_str(&pem(&der));
+        text.push_str(&::certificate::pem(&der));
     }
     Ok(text)
 }

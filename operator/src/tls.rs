@@ -35,7 +35,7 @@ impl Identity {
     /// The certificates as PEM, the server's own first.
     #[must_use]
     pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(|der| certificate::pem(der)).collect()
+        self.chain.iter().map(|der| ::certificate::pem(der)).collect()
     }
 }
 

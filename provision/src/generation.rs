@@ -266,7 +266,11 @@ impl Generation {
         }
         match distribution {
             Distribution::Native => {
-                let pem: String = clients.authorities.iter().map(|der| pem(der)).collect();
+                let pem: String = clients
+                    .authorities
+                    .iter()
+                    .map(|der| ::certificate::pem(der))
+                    .collect();
                 self.files
                     .insert(names::CLIENT_CA, Zeroizing::new(pem.into_bytes()));
             }
@@ -283,17 +287,6 @@ impl Generation {
             Base64::decode_vec(self.state.health.certificate.as_str()).map_err(|_| ItemCode::Certificate)?;
         sha256(&der)
     }
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = Base64::encode_string(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in text.as_bytes().chunks(64) {
-        pem.push_str(&String::from_utf8_lossy(line));
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
 }
 
 /// Java's: certificates that are marked as trusted.

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ScalarAttributeType};
 use control::artefact::Kind;
 use control::config::{DeploymentConfig, SlashingStore};
+use slashing_table::change::Change;
 use slashing_table::duty::Root;
 use slashing_table::interchange::{History, Interchange};
 use slashing_table::item::{self, Installation, Item};
@@ -24,15 +25,6 @@ use crate::tables::{describe, keys};
 
 /// Tries of a change that signers may disturb.
 const TRIES: usize = 16;
-
-/// The attributes that hold marks.
-const MARKS: [&str; 5] = [
-    item::BLOCK_SLOT,
-    item::BLOCK_ROOT,
-    item::SOURCE_EPOCH,
-    item::TARGET_EPOCH,
-    item::VOTE_ROOT,
-];
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,20 +183,9 @@ impl SlashingTable {
         mark: Option<HighWatermark>,
     ) -> anyhow::Result<()> {
         let id = item::validator_id(key);
-        let write = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(item::ID, item::text(&id))
-            .condition_expression("attribute_exists(id)");
-        let write = match mark {
-            Some(mark) => write
-                .update_expression("SET high_epoch = :epoch, high_slot = :slot")
-                .expression_attribute_values(":epoch", item::number(mark.epoch))
-                .expression_attribute_values(":slot", item::number(mark.slot)),
-            None => write.update_expression("REMOVE high_epoch, high_slot"),
-        };
-        write
+        let request = self.client.update_item().table_name(&self.table);
+        Change::high_watermark(mark)
+            .of(&id, request)
             .send()
             .await
             .map_err(|error| anyhow::anyhow!("UpdateItem of {id}: {}", reason(&error)))?;
@@ -293,47 +274,8 @@ impl SlashingTable {
 
     /// Writes the marks of `new` if the record still has those of `old`.
     async fn replace_marks(&self, id: &str, old: &Item, new: &Item) -> anyhow::Result<bool> {
-        let mut write = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(item::ID, item::text(id));
-        let (old, new) = (old.attributes(), new.attributes());
-        let value = |of: &[(&str, AttributeValue)], name: &str| {
-            of.iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| value.clone())
-        };
-        let mut conditions = vec!["attribute_exists(id)".to_owned()];
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
-        for name in MARKS {
-            match value(&old, name) {
-                Some(value) => {
-                    conditions.push(format!("{name} = :old_{name}"));
-                    write = write.expression_attribute_values(format!(":old_{name}"), value);
-                }
-                None => conditions.push(format!("attribute_not_exists({name})")),
-            }
-            match value(&new, name) {
-                Some(value) => {
-                    set.push(format!("{name} = :new_{name}"));
-                    write = write.expression_attribute_values(format!(":new_{name}"), value);
-                }
-                None => remove.push(name),
-            }
-        }
-        let mut update = Vec::new();
-        if !set.is_empty() {
-            update.push(format!("SET {}", set.join(", ")));
-        }
-        if !remove.is_empty() {
-            update.push(format!("REMOVE {}", remove.join(", ")));
-        }
-        let answer = write
-            .condition_expression(conditions.join(" AND "))
-            .update_expression(update.join(" "))
-            .send()
-            .await;
+        let request = self.client.update_item().table_name(&self.table);
+        let answer = Change::marks(old, new).of(id, request).send().await;
         match answer {
             Ok(_) => Ok(true),
             Err(error)

@@ -4,20 +4,13 @@
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use certificate::CommonName;
 use serde::Serialize;
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
-use x509_cert::der::asn1::{
-    AnyRef, BmpString, Ia5StringRef, ObjectIdentifier, PrintableStringRef, TeletexStringRef, Utf8StringRef,
-};
-use x509_cert::der::{Decode as _, Tag, Tagged as _};
+use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
-
-/// `2.5.4.3`, X.520.
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// Why a certificate cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +74,6 @@ impl Leaf {
         if certificate.version() == Version::V1 {
             return Err(CertificateError::VersionOne);
         }
-        let common_name = certificate.subject().iter().find(|part| part.oid == COMMON_NAME);
         let names = certificate.get_extension::<SubjectAltName>().map_err(malformed)?;
         let constraints = certificate
             .get_extension::<BasicConstraints>()
@@ -89,7 +81,7 @@ impl Leaf {
         let key = certificate.subject_public_key_info();
         let validity = certificate.validity();
         Ok(Self {
-            common_name: common_name.and_then(|part| text(AnyRef::from(&part.value))),
+            common_name: CommonName::of(certificate.subject()).text(),
             names: names
                 .map(|(_, names)| names.0.iter().filter_map(name).collect())
                 .unwrap_or_default(),
@@ -145,22 +137,6 @@ pub fn fingerprint(der: &[u8]) -> String {
     hex::encode(digest(&SHA256, der))
 }
 
-/// As PEM.
-#[must_use]
-pub fn pem(der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
-        rest = more;
-    }
-    text.push_str("-----END CERTIFICATE-----\n");
-    text
-}
-
 fn name(name: &GeneralName) -> Option<String> {
     match name {
         GeneralName::DnsName(name) => Some(name.as_str().to_owned()),
@@ -170,29 +146,6 @@ fn name(name: &GeneralName) -> Option<String> {
                 .ok()
                 .map(|bytes| IpAddr::from(bytes).to_string()),
         },
-        _ => None,
-    }
-}
-
-fn text(value: AnyRef<'_>) -> Option<String> {
-    match value.tag() {
-        Tag::Utf8String => value
-            .decode_as::<Utf8StringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::PrintableString => value
-            .decode_as::<PrintableStringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::Ia5String => value
-            .decode_as::<Ia5StringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::TeletexString => value
-            .decode_as::<TeletexStringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::BmpString => value.decode_as::<BmpString>().ok().map(|t| t.to_string()),
         _ => None,
     }
 }

@@ -5,7 +5,6 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64ct::{Base64, Encoding as _};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -90,12 +89,6 @@ impl Roots {
 
     /// As PEM text, for libraries that take nothing else.
     pub(super) fn to_pem(&self) -> String {
-        let mut pem = String::new();
-        for certificate in &self.0 {
-            pem.push_str("-----BEGIN CERTIFICATE-----\n");
-            pem.push_str(&Base64::encode_string(certificate));
-            pem.push_str("\n-----END CERTIFICATE-----\n");
-        }
-        pem
+        self.0.iter().map(|der| certificate::pem(der)).collect()
     }
 }

@@ -2,16 +2,12 @@
 //! that the client is welcome, or that it owns the key; the handshake proves the latter.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use certificate::CommonName;
 use x509_cert::certificate::{Certificate, Version};
-use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
-use x509_cert::der::asn1::{BmpString, Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef};
-use x509_cert::der::{Decode, Tag, Tagged};
+use x509_cert::der::Decode as _;
 
 /// SHA-256 of a certificate in DER.
 pub type Fingerprint = [u8; 32];
-
-/// `2.5.4.3`, X.520.
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// A client as its certificate names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,12 +50,11 @@ impl ClientName {
         if certificate.version() == Version::V1 {
             return Err(CertificateFault::VersionOne);
         }
-        let mut names = certificate
-            .subject()
-            .iter()
-            .filter(|part| part.oid == COMMON_NAME);
-        let name = names.next().ok_or(CertificateFault::NoCommonName)?;
-        let common_name = text(AnyRef::from(&name.value)).ok_or(CertificateFault::UnreadableCommonName)?;
+        let common_name = match CommonName::of(certificate.subject()) {
+            CommonName::Text(text) => text,
+            CommonName::Absent => return Err(CertificateFault::NoCommonName),
+            CommonName::Unreadable => return Err(CertificateFault::UnreadableCommonName),
+        };
         Ok(Self {
             common_name,
             fingerprint: fingerprint(der),
@@ -73,27 +68,4 @@ pub fn fingerprint(der: &[u8]) -> Fingerprint {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, der).as_ref());
     out
-}
-
-fn text(value: AnyRef<'_>) -> Option<String> {
-    match value.tag() {
-        Tag::Utf8String => value
-            .decode_as::<Utf8StringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::PrintableString => value
-            .decode_as::<PrintableStringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::Ia5String => value
-            .decode_as::<Ia5StringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::TeletexString => value
-            .decode_as::<TeletexStringRef<'_>>()
-            .ok()
-            .map(|t| t.as_str().to_owned()),
-        Tag::BmpString => value.decode_as::<BmpString>().ok().map(|t| t.to_string()),
-        _ => None,
-    }
 }

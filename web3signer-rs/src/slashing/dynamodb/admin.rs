@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
+use slashing_table::change::Change;
 use slashing_table::item::{self, Item};
 
 use super::records::BATCH;
@@ -265,47 +266,8 @@ impl DynamoDb {
 
     /// Writes the marks of `new` if the record still has those of `old`.
     async fn replace_marks(&self, id: &str, old: &Item, new: &Item) -> Result<bool, DynamoDbError> {
-        let mut write = self
-            .client
-            .update_item()
-            .table_name(self.table.as_str())
-            .key(item::ID, item::text(id));
-        let (old, new) = (old.attributes(), new.attributes());
-        let value = |of: &[(&str, AttributeValue)], name: &str| {
-            of.iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, v)| v.clone())
-        };
-        let mut conditions = vec!["attribute_exists(id)".to_owned()];
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
-        for name in MARKS {
-            match value(&old, name) {
-                Some(value) => {
-                    conditions.push(format!("{name} = :old_{name}"));
-                    write = write.expression_attribute_values(format!(":old_{name}"), value);
-                }
-                None => conditions.push(format!("attribute_not_exists({name})")),
-            }
-            match value(&new, name) {
-                Some(value) => {
-                    set.push(format!("{name} = :new_{name}"));
-                    write = write.expression_attribute_values(format!(":new_{name}"), value);
-                }
-                None => remove.push(name),
-            }
-        }
-        let mut update = String::new();
-        if !set.is_empty() {
-            update = format!("SET {}", set.join(", "));
-        }
-        if !remove.is_empty() {
-            update = format!("{update} REMOVE {}", remove.join(", "));
-        }
-        let answer = write
-            .condition_expression(conditions.join(" AND "))
-            .update_expression(update.trim())
-            .send()
-            .await;
+        let request = self.client.update_item().table_name(self.table.as_str());
+        let answer = Change::marks(old, new).of(id, request).send().await;
         done_unless_condition(id, answer)
     }
 
@@ -325,31 +287,11 @@ impl DynamoDb {
     }
 
     async fn set_high(&self, id: &str, mark: Option<HighWatermark>) -> Result<bool, DynamoDbError> {
-        let write = self
-            .client
-            .update_item()
-            .table_name(self.table.as_str())
-            .key(item::ID, item::text(id))
-            .condition_expression("attribute_exists(id)");
-        let write = match mark {
-            Some(mark) => write
-                .update_expression("SET high_epoch = :epoch, high_slot = :slot")
-                .expression_attribute_values(":epoch", item::number(mark.epoch))
-                .expression_attribute_values(":slot", item::number(mark.slot)),
-            None => write.update_expression("REMOVE high_epoch, high_slot"),
-        };
-        done_unless_condition(id, write.send().await)
+        let request = self.client.update_item().table_name(self.table.as_str());
+        let answer = Change::high_watermark(mark).of(id, request).send().await;
+        done_unless_condition(id, answer)
     }
 }
-
-/// The attributes that hold marks.
-const MARKS: [&str; 5] = [
-    item::BLOCK_SLOT,
-    item::BLOCK_ROOT,
-    item::SOURCE_EPOCH,
-    item::TARGET_EPOCH,
-    item::VOTE_ROOT,
-];
 
 const NO_RECORD: &str =
     "the table has no record of it, and a signer makes none: the operator imports its history first";
