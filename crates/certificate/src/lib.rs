@@ -26,8 +26,8 @@ pub enum CommonName {
 }
 
 impl CommonName {
-    /// Reads the first common name. Of the forms of `DirectoryString` (RFC 5280, section 4.1.2.4) all but UTF-32 are text, and
-    /// `IA5String`, which some makers use.
+    /// Reads the first common name. Of the forms of `DirectoryString` (RFC 5280, section 4.1.2.4) all but UTF-32 are text (a
+    /// certificate with that one cannot be decoded at all), and `IA5String`, which some makers use.
     #[must_use]
     pub fn of(subject: &Name) -> Self {
         let Some(part) = subject.iter().find(|part| part.oid == COMMON_NAME) else {
@@ -87,7 +87,7 @@ pub fn pem(der: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
+    use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString};
     use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
     use x509_cert::Certificate;
     use x509_cert::der::Decode as _;
@@ -128,9 +128,13 @@ mod tests {
             );
         }
         assert_eq!(read(None), CommonName::Absent);
-        let utf_32 = UniversalString::try_from("name").unwrap();
+    }
+
+    #[test]
+    fn a_number_is_no_name() {
+        let subject = [0x30, 12, 0x31, 10, 0x30, 8, 6, 3, 0x55, 4, 3, 2, 1, 5];
         assert_eq!(
-            read(Some(DnValue::UniversalString(utf_32))),
+            CommonName::of(&Name::from_der(&subject).unwrap()),
             CommonName::Unreadable
         );
     }
