@@ -43,7 +43,7 @@ const TEST_IMAGES: [TestImage; 3] = [
             "memory_slashing",
         ],
         more: &[],
-        own: |_, _| (),
+        own: config_of_its_own,
     },
     TestImage {
         name: "standin",
@@ -66,6 +66,12 @@ fn release_of_its_own(test: &mut Table, shipped: &Table) {
         test["tarball"][0][key] = shipped["tarball"][0][key].clone();
     }
     test["image"]["memory_mib"] = shipped["image"]["memory_mib"].clone();
+}
+
+/// A deployment config in the image: the published guidance's parent cannot send one.
+fn config_of_its_own(test: &mut Table, _: &Table) {
+    let config = test.remove("deployment").unwrap();
+    assert_eq!(config["slashing_store"]["kind"].as_str(), Some("memory"));
 }
 
 fn manifest(name: &str) -> Table {
