@@ -18,4 +18,5 @@ pub mod moto;
 pub mod parent;
 pub mod postgres;
 pub mod signing;
+pub mod watchdog;
 pub mod world;
