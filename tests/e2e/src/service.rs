@@ -12,6 +12,7 @@
 
 pub mod artefacts;
 pub mod client;
+pub mod hypervisor;
 pub mod imds;
 pub mod kms;
 pub mod moto;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::audited::Auditor;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -93,6 +94,7 @@ pub(crate) fn run(world: &World) {
     watched.follows_its_tables(&watchdog);
     watched.shows_its_status();
     watched.an_auditor_asks();
+    watched.an_auditor_verifies();
 
     let processes = arguments();
     for (place, text) in [
@@ -345,6 +347,12 @@ impl Watched<'_> {
             let answer = ask(query);
             assert!(answer.starts_with("HTTP/1.1 4"), "{query}: {answer}");
         }
+    }
+
+    fn an_auditor_verifies(&self) {
+        let measurements = self.world.measurements.to_str().unwrap();
+        let config = self.world.deployment(self.database);
+        Auditor::new(self.parent, measurements, &config, &self.expected_keys()).run();
     }
 
     /// The first credentials end in five minutes: the watchdog hands new ones to the enclave at once.
