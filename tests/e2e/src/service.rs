@@ -12,6 +12,7 @@
 
 pub mod artefacts;
 pub mod client;
+pub mod dynamodb;
 pub mod hypervisor;
 pub mod imds;
 pub mod kms;
