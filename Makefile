@@ -54,7 +54,7 @@ unit: test-deps ## Tests that need no enclave
 	$(CARGO) test --locked --package simulator --lib --bins --test kms
 
 e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
-	$(CARGO) build --locked --package parent
+	$(CARGO) build --locked --package parent --package operator
 	scripts/with-enclave.sh scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --package e2e
 	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm --test clients
 

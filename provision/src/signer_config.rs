@@ -7,6 +7,7 @@ use std::path::Path;
 
 use control::config::{ClientAuthentication, DeploymentConfig, SlashingStore};
 use control::policy::Distribution;
+use kmstool_rs::tls::SYSTEM_ROOTS;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -17,6 +18,9 @@ use crate::payload::store::Login;
 ///
 /// The image starts Java with `-Djavax.net.ssl.trustStore=/run/signer/current/client-ca.p12`, its type and this password.
 pub const TRUSTSTORE_PASSWORD: &str = "client-ca";
+
+/// Roots of AWS's endpoints: the image's own file, which is measured. The signer's built-in ones are the whole web's.
+const AWS_ROOTS: &str = SYSTEM_ROOTS[0];
 
 /// The journal of the memory store, beside the generations: a change of keys must not forget what was signed.
 pub const JOURNAL: &str = "slashing/journal";
@@ -87,6 +91,7 @@ pub fn write(
         SlashingStore::Dynamodb { table_arn, table_id } => {
             lines.add("eth2.dynamodb-slashing-table-arn", table_arn.as_str());
             lines.add("eth2.dynamodb-slashing-table-id", table_id.as_str());
+            lines.add("eth2.dynamodb-slashing-ca-file", AWS_ROOTS);
             lines.add("eth2.dynamodb-slashing-credential-file", &file(names::STORE));
             lines.add("eth2.dynamodb-slashing-artefacts-file", &file(names::VERSIONS));
         }

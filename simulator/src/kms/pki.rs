@@ -132,6 +132,12 @@ impl Identity {
         Self::new(chain?, PrivateKeyDer::from_pem_slice(key.as_bytes())?)
     }
 
+    /// What a server of another protocol needs to show the same.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0)
+    }
+
     fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, PkiError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

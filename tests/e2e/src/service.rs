@@ -12,10 +12,13 @@
 
 pub mod artefacts;
 pub mod client;
+pub mod dynamodb;
+pub mod hypervisor;
 pub mod imds;
 pub mod kms;
 pub mod moto;
 pub mod parent;
 pub mod postgres;
 pub mod signing;
+pub mod watchdog;
 pub mod world;

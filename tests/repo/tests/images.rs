@@ -31,7 +31,7 @@ const TEST_IMAGES: [TestImage; 3] = [
         like: "native",
         trust: &["kms_ca", "memory_slashing"],
         more: &["/usr/bin/probe", "probe-signer", "probe-agent"],
-        own: |_, _| (),
+        own: roots_of_its_own,
     },
     TestImage {
         name: "legacy",
@@ -43,7 +43,7 @@ const TEST_IMAGES: [TestImage; 3] = [
             "memory_slashing",
         ],
         more: &[],
-        own: |_, _| (),
+        own: config_of_its_own,
     },
     TestImage {
         name: "standin",
@@ -66,6 +66,21 @@ fn release_of_its_own(test: &mut Table, shipped: &Table) {
         test["tarball"][0][key] = shipped["tarball"][0][key].clone();
     }
     test["image"]["memory_mib"] = shipped["image"]["memory_mib"].clone();
+}
+
+/// The tests' authority where the shipped image has the roots of AWS's endpoints.
+fn roots_of_its_own(test: &mut Table, shipped: &Table) {
+    let roots = test.remove("file").unwrap();
+    let bundle = &shipped["concatenation"][0];
+    assert_eq!(roots.as_array().unwrap().len(), 1);
+    assert_eq!(roots[0]["path"], bundle["path"]);
+    test.insert("concatenation".to_owned(), shipped["concatenation"].clone());
+}
+
+/// A deployment config in the image: the published guidance's parent cannot send one.
+fn config_of_its_own(test: &mut Table, _: &Table) {
+    let config = test.remove("deployment").unwrap();
+    assert_eq!(config["slashing_store"]["kind"].as_str(), Some("memory"));
 }
 
 fn manifest(name: &str) -> Table {

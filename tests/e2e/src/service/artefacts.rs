@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use control::artefact::{self, Kind};
 use control::text::{PublicKey, StackId};
-use keystore::SecretKey;
+use keystore::{Description, Kdf, Keystore, Password, Randomness, SecretKey};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -37,6 +37,29 @@ pub fn validator(n: u8) -> Validator {
     Validator {
         secret: hex(&bytes),
         public: format!("0x{}", hex(secret.public_key().as_bytes())),
+    }
+}
+
+impl Validator {
+    /// Its EIP-2335 keystore, of the form that staking-deposit-cli writes; `kdf` says how dear it is to open.
+    pub fn keystore(&self, password: &str, kdf: Kdf) -> String {
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(self.secret.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+        }
+        // Nothing is protected by these: the key is known to whoever reads this file.
+        let random = Randomness {
+            salt: bytes,
+            iv: [bytes[31]; 16],
+            uuid: [bytes[31]; 16],
+        };
+        let (secret, password) = (
+            SecretKey::from_bytes(&bytes).unwrap(),
+            Password::new(password).unwrap(),
+        );
+        Keystore::encrypt(&secret, &password, kdf, &random, Description::default())
+            .unwrap()
+            .to_json()
     }
 }
 
@@ -78,7 +101,7 @@ impl Certificate {
     }
 
     /// As the published stack makes it, with openssl.
-    fn pkcs12(&self) -> Vec<u8> {
+    pub fn pkcs12(&self) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("key"), &self.key_pem).unwrap();

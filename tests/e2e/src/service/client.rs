@@ -34,8 +34,13 @@ impl Answer {
 impl Client {
     /// Trusts `server` alone; shows `own` if there is one.
     pub fn new(address: SocketAddr, server: &Certificate, own: Option<&Certificate>) -> Self {
+        Self::trusting(address, CertificateDer::from(server.der.clone()), own)
+    }
+
+    /// The same, where the server's key is not here.
+    pub fn trusting(address: SocketAddr, server: CertificateDer<'_>, own: Option<&Certificate>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(server.der.clone())).unwrap();
+        roots.add(server).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

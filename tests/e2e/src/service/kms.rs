@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::{eif_builder, said, top};
 use attest::UnixMs;
 use simulator::kms::fault::{Fault, Kind};
+use simulator::kms::key::{Key, KeyPolicy, Material, State};
 use simulator::kms::operation::Operation;
 use simulator::kms::pki::{Ca, names};
 use simulator::kms::principal::{Principal, Principals};
@@ -23,8 +24,11 @@ use crate::service::artefacts::REGION;
 pub const CREDENTIALS: [&str; 3] = ["ASIAPARENT", "planted-parent-secret", "planted-parent-token"];
 /// A session that has ended.
 pub const EXPIRED: [&str; 3] = ["ASIAEXPIRED", "expired-secret", "expired-token"];
+/// What the key ceremony has: it may encrypt, and no more.
+pub const LOADER: [&str; 3] = ["ASIALOADER", "planted-loader-secret", "planted-loader-token"];
 const ACCOUNT: &str = "111122223333";
 const ROLE: &str = "arn:aws:iam::111122223333:role/SignerInstance";
+const LOADER_ROLE: &str = "arn:aws:iam::111122223333:role/KeyLoader";
 const ADMIN: &str = "arn:aws:iam::111122223333:role/KeyAdmin";
 
 /// The KMS and what is known of it.
@@ -38,12 +42,41 @@ pub struct Kms {
 impl Kms {
     /// Its keys are for the image with these measurements; its certificate is of the CA that the test image trusts.
     pub fn start(measurements: &Path) -> Self {
+        Self::with_store(measurements, Store::default())
+    }
+
+    /// The same, with the key that the image's own deployment config names, under a policy that demands that config too.
+    pub fn of_image(measurements: &Path, key_arn: &str, pcr16: &str) -> Self {
+        let (_, id) = key_arn.rsplit_once('/').unwrap();
+        let policy = policy(measurements, &["--pcr16", pcr16]);
+        let mut store = Store::default();
+        let key = Key {
+            id: id.parse().unwrap(),
+            arn: key_arn.to_owned(),
+            material: Material::random().unwrap(),
+            policy: KeyPolicy::parse(&policy).unwrap(),
+            description: String::new(),
+            created: UnixMs::new(1),
+            state: State::Enabled,
+        };
+        store.put(key).unwrap();
+        let mut kms = Self::with_store(measurements, store);
+        key_arn.clone_into(&mut kms.key);
+        kms
+    }
+
+    fn with_store(measurements: &Path, store: Store) -> Self {
         let entries = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&entries);
         let ca = Ca::in_folder(&top().join("tests/e2e/data/kms-ca")).unwrap();
-        let session =
-            |[id, secret, token]: [&str; 3]| Principal::role_session(id, secret, token, ROLE, "i-1").unwrap();
-        let principals = [session(CREDENTIALS), session(EXPIRED).expires(UnixMs::new(1))];
+        let session = |[id, secret, token]: [&str; 3], role| {
+            Principal::role_session(id, secret, token, role, "i-1").unwrap()
+        };
+        let principals = [
+            session(CREDENTIALS, ROLE),
+            session(EXPIRED, ROLE).expires(UnixMs::new(1)),
+            session(LOADER, LOADER_ROLE),
+        ];
         let mut settings = Settings::new(
             REGION,
             ACCOUNT.parse().unwrap(),
@@ -57,7 +90,7 @@ impl Kms {
             ..Listen::default()
         };
         let identity = ca.identity(&names(REGION)).unwrap();
-        let server = Server::start(Keys::new(settings, Store::default()), identity, &listen).unwrap();
+        let server = Server::start(Keys::new(settings, store), identity, &listen).unwrap();
         let policy = policy(measurements, &[]);
         let key = server.kms().add_key(&policy).unwrap();
         let other_key = server.kms().add_key(&policy).unwrap();
@@ -126,6 +159,8 @@ fn policy(measurements: &Path, more: &[&str]) -> String {
         ADMIN,
         "--instance-role",
         ROLE,
+        "--loader-role",
+        LOADER_ROLE,
     ];
     let printed = eif_builder(&[&words[..], more].concat());
     assert!(printed.status.success(), "{}", said(&printed));

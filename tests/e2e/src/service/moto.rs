@@ -64,11 +64,19 @@ impl Moto {
         self.put(&self.validators, &item);
     }
 
+    /// Every item of a small table.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        let page = self.call("Scan", &json!({ "TableName": table, "ConsistentRead": true }));
+        assert_eq!(page["LastEvaluatedKey"], Value::Null, "more than one page");
+        page["Items"].as_array().unwrap().clone()
+    }
+
     fn put(&self, table: &str, item: &Value) {
         self.call("PutItem", &json!({ "TableName": table, "Item": item }));
     }
 
-    fn create(&self, table: &str, keys: &[(&str, &str)]) {
+    /// Makes a table with these key attributes and their types.
+    pub fn create(&self, table: &str, keys: &[(&str, &str)]) {
         let types: Vec<Value> = keys
             .iter()
             .map(|(name, form)| json!({ "AttributeName": name, "AttributeType": form }))

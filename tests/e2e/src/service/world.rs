@@ -1,5 +1,6 @@
 //! What both enclaves have in common: the image, the KMS, the artefacts, and the secrets that nobody may see.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use control::config::DeploymentConfig;
@@ -57,25 +58,14 @@ impl World {
         })
     }
 
-    /// PCR16 of an enclave with this config, as an auditor computes it: 48 zero bytes, extended with the SHA-384 of the
-    /// canonical text.
+    /// PCR16 of an enclave with this config.
     pub fn pcr16(&self, database: &Database) -> String {
-        let config: DeploymentConfig = serde_json::from_value(self.deployment(database)).unwrap();
-        let config = Sha384::digest(config.canonical().unwrap().as_bytes());
-        hex(&Sha384::digest([&[0; 48][..], &config].concat()))
+        pcr16(&self.deployment(database))
     }
 
     /// Routes of the vsock-proxy, as TOML.
     pub fn routes(&self, database: &Database) -> String {
-        let kms = self.kms.address();
-        let route = |vsock: u32, port: u16| {
-            format!("[[vsock_proxy.route]]\nvsock_port = {vsock}\nhost = \"127.0.0.1\"\nport = {port}\n")
-        };
-        format!(
-            "[vsock_proxy]\n{}{}",
-            route(8000, kms.port()),
-            route(VSOCK_PORT, database.port)
-        )
+        routes(&[(8000, self.kms.address().port()), (VSOCK_PORT, database.port)])
     }
 
     /// Texts that must be seen nowhere outside the enclave, each with its name.
@@ -102,4 +92,25 @@ impl World {
             );
         }
     }
+}
+
+/// PCR16 of an enclave with this config, as an auditor computes it: 48 zero bytes, extended with the SHA-384 of the canonical
+/// text.
+pub fn pcr16(config: &Value) -> String {
+    let config: DeploymentConfig = serde_json::from_value(config.clone()).unwrap();
+    let config = Sha384::digest(config.canonical().unwrap().as_bytes());
+    hex(&Sha384::digest([&[0; 48][..], &config].concat()))
+}
+
+/// Routes of the vsock-proxy, as TOML: from these ports of the vsock to these of this machine.
+pub fn routes(routes: &[(u32, u16)]) -> String {
+    let mut text = "[vsock_proxy]\n".to_owned();
+    for (vsock, port) in routes {
+        writeln!(
+            text,
+            "[[vsock_proxy.route]]\nvsock_port = {vsock}\nhost = \"127.0.0.1\"\nport = {port}"
+        )
+        .unwrap();
+    }
+    text
 }

@@ -302,11 +302,13 @@ fn configurations() {
         world.file("store.json"),
         r#"{"access_key_id":"AKIA1","secret_access_key":"store-secret"}"#
     );
-    assert!(
-        world
-            .file("config.yaml")
-            .contains("eth2.dynamodb-slashing-table-id: \"12345678-0000-4000-8000-00000000000b\"\n")
-    );
+    let config = world.file("config.yaml");
+    for line in [
+        "eth2.dynamodb-slashing-table-id: \"12345678-0000-4000-8000-00000000000b\"\n",
+        "eth2.dynamodb-slashing-ca-file: \"/etc/ssl/certs/ca-certificates.crt\"\n",
+    ] {
+        assert!(config.contains(line), "{config}");
+    }
     world.policy.signer.distribution = control::policy::Distribution::Consensys;
     assert_eq!(world.refused(world.init(artefacts)).0, codes::NOT_ALLOWED);
 }

@@ -11,6 +11,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod audited;
 mod by_hand;
 mod refused;
 mod watched;

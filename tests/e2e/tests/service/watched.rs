@@ -1,23 +1,21 @@
 //! The watchdog's enclave: from the tables to signatures, and back to service after each fault.
 
-use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::place;
+use crate::audited::Auditor;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use e2e::service::artefacts::SERVER;
 use e2e::service::client::Client;
 use e2e::service::imds::Imds;
 use e2e::service::moto::{Moto, exchange};
 use e2e::service::parent::{Parent, Program, Settings, until};
 use e2e::service::postgres::Database;
 use e2e::service::signing::{Attestation, block, verify};
+use e2e::service::watchdog::{Watching, kill};
 use e2e::service::world::{CLIENTS_VERSION, KEYS, World};
 
 /// The watchdog and everything around it.
@@ -46,7 +44,17 @@ pub(crate) fn run(world: &World) {
     ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let sections = sections(world, &database, &moto, &imds, dir.path(), &sockets, &console);
+    let watching = Watching {
+        image: &world.image,
+        deployment: &world.deployment(&database),
+        routes: &world.routes(&database),
+        moto: &moto,
+        imds: &imds,
+        dir: dir.path(),
+        sockets: &sockets,
+        console: &console,
+    };
+    let sections = watching.sections();
     let settings = Settings {
         sockets: &sockets,
         sections: &sections,
@@ -86,6 +94,7 @@ pub(crate) fn run(world: &World) {
     watched.follows_its_tables(&watchdog);
     watched.shows_its_status();
     watched.an_auditor_asks();
+    watched.an_auditor_verifies();
 
     let processes = arguments();
     for (place, text) in [
@@ -101,77 +110,6 @@ pub(crate) fn run(world: &World) {
     assert_eq!(watchdog.end(), Some(0));
     assert_eq!(https.end(), Some(0));
     assert_eq!(tunnels.end(), Some(0));
-}
-
-fn sections(
-    world: &World,
-    database: &Database,
-    moto: &Moto,
-    imds: &Imds,
-    dir: &Path,
-    sockets: &Path,
-    console: &Path,
-) -> String {
-    let simulator = place("NITRO_SIMULATOR");
-    let emulator = place("NITRO_EMULATOR_DIR");
-    let run = format!(
-        "exec {} run --emulator {} --dir {} {} >>{} 2>&1",
-        simulator.display(),
-        emulator.display(),
-        sockets.display(),
-        world.image.display(),
-        console.display()
-    );
-    let deployment = world.deployment(database);
-    let mut text = world.routes(database);
-    write!(
-        text,
-        "[service]\nserver_name = {SERVER:?}\ntrust = \"{}\"\nclient_certificate = \"{}\"\nclient_key = \"{}\"\naddress = \"HTTPS\"\n\
-         [watchdog]\nimds_endpoint = {:?}\nmetrics = \"METRICS\"\n\
-         [watchdog.enclave]\nlauncher = \"command\"\nwords = [\"/bin/sh\", \"-c\", {run:?}]\n\
-         [watchdog.tables]\nregion = \"{}\"\ntls = {:?}\nvalidators = {:?}\nweb3signer_uuids = [{}]\n\
-         endpoint = {:?}\npage_size = 10\n\
-         [watchdog.times]\nprobe_s = 1\nfirst_pause_s = 0.5\nlongest_pause_s = 2\nprobes = 120\n\
-         {}",
-        dir.join("signer.pem").display(),
-        dir.join("probe.pem").display(),
-        dir.join("probe.key").display(),
-        imds.endpoint(),
-        e2e::service::artefacts::REGION,
-        moto.tls,
-        moto.validators,
-        deployment["stacks"][0],
-        moto.endpoint(),
-        toml_of(&deployment),
-    )
-    .unwrap();
-    text
-}
-
-/// `[deployment]` as TOML: JSON's strings and numbers are TOML's, its objects become inline tables.
-fn toml_of(deployment: &Value) -> String {
-    let mut text = "[deployment]\n".to_owned();
-    for (key, value) in deployment.as_object().unwrap() {
-        writeln!(text, "{key} = {}", inline(value)).unwrap();
-    }
-    text
-}
-
-fn inline(value: &Value) -> String {
-    match value {
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|(k, v)| format!("{k} = {}", inline(v)))
-                .collect();
-            format!("{{ {} }}", fields.join(", "))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(inline).collect();
-            format!("[{}]", items.join(", "))
-        }
-        other => other.to_string(),
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the order of processes does not matter")]
@@ -282,18 +220,6 @@ impl Watched<'_> {
         }
     }
 
-    /// Asks the test image's probe to kill a process of its user, by its program.
-    fn kill(&self, port: u32, program: &str) {
-        let mut stream = UnixStream::connect(self.sockets.join("vsock.sock")).unwrap();
-        stream.set_read_timeout(Some(e2e::PATIENCE)).unwrap();
-        write!(stream, "CONNECT {port}\nkill {program}\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (greeting, said) = answer.split_once('\n').unwrap();
-        assert!(greeting.starts_with("OK "), "{answer}");
-        assert_eq!(said, "ok 1", "one process was killed");
-    }
-
     fn answers(&self) -> bool {
         self.client
             .ask("GET", "/upcheck", "")
@@ -305,7 +231,7 @@ impl Watched<'_> {
         let key = &self.world.validators[0].public;
         let signed = self.client.sign(key, &block(7, 1));
         assert_eq!(signed.status, 200, "{signed:?}");
-        self.kill(7001, "web3signer");
+        kill(self.sockets, 7001, "web3signer");
         until("signer is back", || self.answers());
         assert_eq!(self.public_keys(), self.expected_keys());
         assert_eq!(self.client.sign(key, &block(7, 1)).body, signed.body);
@@ -323,7 +249,7 @@ impl Watched<'_> {
 
     fn the_agent_comes_back(&self) {
         let before = self.status();
-        self.kill(7002, "agent");
+        kill(self.sockets, 7002, "agent");
         until("agent is back", || self.answers());
         assert_eq!(self.public_keys(), self.expected_keys());
         until("agent knows everything again", || {
@@ -421,6 +347,12 @@ impl Watched<'_> {
             let answer = ask(query);
             assert!(answer.starts_with("HTTP/1.1 4"), "{query}: {answer}");
         }
+    }
+
+    fn an_auditor_verifies(&self) {
+        let measurements = self.world.measurements.to_str().unwrap();
+        let config = self.world.deployment(self.database);
+        Auditor::new(self.parent, measurements, &config, &self.expected_keys()).run();
     }
 
     /// The first credentials end in five minutes: the watchdog hands new ones to the enclave at once.
