@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::closure::{self, ClosureError, Used};
 use super::debian::{Owners, OwnersError};
-use super::gather::{self, GatherError, KernelSource, Sources};
+use super::gather::{self, GatherError, KernelSource, Sources, programs};
+use super::source::{OriginError, Origins};
 use super::{cyclonedx, spdx};
 use crate::crates::CrateShop;
 use crate::crates::workspace::WorkspaceError;
@@ -18,7 +19,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::fetch::{FetchError, Fetcher};
 use crate::file::{self, FileError, failed};
 use crate::image::{EIF_FILE, Ingredients};
-use crate::lock::{Input, Locked};
+use crate::lock::{Input, Locked, LockedPackage};
 use crate::lock_cmd::{self, LockCmdError};
 use crate::part::{BuiltPart, PartError};
 use crate::provenance::{self, Build, Material, Use};
@@ -26,7 +27,7 @@ use crate::root::{self, RootError, Rules};
 use crate::store::StoreError;
 
 /// Form of this part. Changes when the same key would give other files.
-const FORM: &[u8] = b"nitro-web3signer papers, form 1";
+const FORM: &[u8] = b"nitro-web3signer papers, form 2";
 
 /// The `CycloneDX` document within the part's folder.
 pub const CYCLONEDX_FILE: &str = "cdx.json";
@@ -63,6 +64,9 @@ pub enum EvidenceError {
     /// The owners of packaged files cannot be said.
     #[error("cannot read the lists of the image's packages")]
     Owners(#[from] OwnersError),
+    /// The source packages of what is from Debian cannot be said.
+    #[error("cannot read what a package was built from")]
+    Origin(#[from] OriginError),
     /// A lock of `reproducible/` does not match.
     #[error(transparent)]
     Lock(#[from] LockCmdError),
@@ -179,6 +183,7 @@ impl Paperwork<'_> {
             },
             _ => KernelSource::Own,
         };
+        let origins = self.origins(&build_root, &kernel_lock)?;
         let inventory = gather::gather(&Sources {
             ingredients: self.ingredients,
             eif: &self.image.1.join(EIF_FILE),
@@ -186,6 +191,7 @@ impl Paperwork<'_> {
             packages,
             downloads: self.locked.downloads(),
             owners: &owners,
+            origins: &origins,
             build_root: (build_root.packages(), &self.shop.root.path),
             kernel,
             closures: &closures,
@@ -211,6 +217,23 @@ impl Paperwork<'_> {
             None => String::new(),
         };
         write(KERNEL_CONFIG_FILE, &text)
+    }
+
+    /// Of the packages that become components: the image's, those that are linked into programs, and the kernel's.
+    fn origins(&self, build_root: &Locked, kernel: &Locked) -> Result<Origins, EvidenceError> {
+        let linked = build_root.packages().iter();
+        let linked = linked.filter(|package| programs::is_linked(&package.name));
+        let kernel = kernel.packages().iter().filter(|_| self.kernel.is_some());
+        let all: Vec<&LockedPackage> = self
+            .locked
+            .packages()
+            .iter()
+            .chain(linked)
+            .chain(kernel)
+            .collect();
+        let inputs = all.iter().map(|package| Input::Package(package));
+        let blobs = self.fetcher.fetch(self.shop.workshop.store, inputs)?;
+        Ok(Origins::read(all, &blobs)?)
     }
 
     fn steps(&self) -> Result<BTreeMap<String, Sha256>, EvidenceError> {
