@@ -4,7 +4,7 @@
 //! Modules, from data to steps:
 //!
 //! - [`digest`]: SHA-256 values
-//! - [`file`]: whole files, and errors about them
+//! - [`mod@file`]: whole files, and errors about them
 //! - [`length`]: how long an input may be
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
 //! - [`request`]: the `[inputs]` of a manifest; [`lock`]: what they stand for, byte for byte
