@@ -14,7 +14,7 @@ GIVEN = $(if $(WEB3SIGNER_TARBALL),--download $(RELEASE)=$(WEB3SIGNER_TARBALL))
 LOCKED := $(wildcard rootfs/*/image.toml reproducible/*/root.toml reproducible/kernel/kernel.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help eif published publish verify run test check bench lock lock-check emulator tools simulator e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
+.PHONY: help eif published publish verify run test check bench lock lock-check emulator tools simulator manual e2e unit repro fuzz fuzz-smoke deps test-deps bench-deps clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,10 @@ run: eif simulator ## Boot the image in the simulator and show its console until
 
 simulator: deps
 	@$(CARGO) build --quiet --locked --profile tool --package simulator
+
+manual: deps ## Man pages and shell completions of the host programs, in out/share: cp -r out/share ~/.local
+	@$(CARGO) build --quiet --locked --profile tool --package eif-builder --package operator --package parent --package simulator
+	@scripts/manual.sh out/share $(addprefix target/tool/,eif-builder nitro-operator parent simulator)
 
 unit: test-deps ## Tests that need no enclave
 	scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --workspace --exclude bench-attest --exclude bench-kms --exclude bench-signer --exclude differential --exclude e2e --exclude simulator

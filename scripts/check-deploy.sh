@@ -5,21 +5,7 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 
-# cfn-lint, in a virtual environment that is named after its locked requirements and kept.
-requirements=$top/tests/python/cfn-lint.txt
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/nitro-web3signer/python
-venv=$cache/cfn-lint-$(sha256sum "$requirements" | cut -c1-16)
-mkdir -p "$cache"
-exec 9>"$venv.lock"
-flock 9
-if [ ! -e "$venv/complete" ]; then
-    say "installing cfn-lint from $(basename "$requirements")"
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$requirements"
-    touch "$venv/complete"
-fi
-exec 9>&-
+venv=$("$top/scripts/python-tool.sh" cfn-lint)
 "$venv/bin/cfn-lint" --non-zero-exit-code informational "$top"/deploy/cloudformation/*.yaml
 
 # The units name a program and an account that this machine need not have.

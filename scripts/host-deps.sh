@@ -16,6 +16,7 @@ if [ "${1:-build}" != build ]; then
     need git git
     need mandoc mandoc
     need openssl openssl
+    need pdftotext poppler-utils
     need pkg-config pkg-config
     need prlimit util-linux
     need python3 python3

@@ -3,15 +3,15 @@
 
     scripts/sbom-scan.py IMAGE.cdx.json [--api URL] [--accepted FILE]
 
-Crates and Maven artefacts are asked for by their package URL, Debian packages by the name of their source package. A finding counts
-when it is not in FILE (`ID reason`, one a line; reproducible/accepted-vulnerabilities.txt). Debian lists hundreds of findings that nobody
+Crates and Maven artefacts are asked for by their package URL, Debian packages by name and version of their source package, because that
+is what Debian's data is kept by. A finding counts when it is not in FILE (`ID reason`, one a line; reproducible/accepted-vulnerabilities.txt). Debian lists hundreds of findings that nobody
 can act on: of a Debian package only those count for which its release has a fixed version newer than ours, and the mend is `make lock`.
 Exit codes: 0 nothing counts; 1 the database cannot be asked; 2 wrong usage; 3 something counts.
 """
 
 import argparse
+import concurrent.futures
 import json
-import re
 import subprocess
 import sys
 import urllib.error
@@ -24,6 +24,8 @@ RELEASES = {"bookworm": "Debian:12", "trixie": "Debian:13"}
 MAX_ANSWER = 32 << 20
 MAX_QUERIES = 20_000
 BATCH = 500
+MAX_PAGES = 200
+PARALLEL = 8
 
 
 def questions(document):
@@ -35,11 +37,11 @@ def questions(document):
         qualifiers = dict(urllib.parse.parse_qsl(rest))
         if base.startswith(("pkg:cargo/", "pkg:maven/")):
             yield f"{component['name']} {component.get('version', '')}", {"package": {"purl": base}}, None
-        elif base.startswith("pkg:deb/debian/") and qualifiers.get("distro") in RELEASES:
-            # `source` may carry the source's own version: "glibc (2.41-12)".
-            found = re.fullmatch(r"(\S+)(?: \((\S+)\))?", facts.get("source", component["name"]))
-            source, version = found.groups() if found else (component["name"], None)
-            version = version or component["version"]
+        elif base.startswith("pkg:deb/"):
+            source, version = facts.get("source"), facts.get("source-version")
+            if not source or not version or qualifiers.get("distro") not in RELEASES:
+                # Asked for by another name it would be found free of faults.
+                raise ValueError(f"{purl} names no source package with its version, or a release other than {', '.join(RELEASES)}")
             package = {"ecosystem": RELEASES[qualifiers["distro"]], "name": source}
             yield f"{source} {version}", {"package": package, "version": version}, package
 
@@ -85,19 +87,28 @@ def scan(document, api, known):
     if not asked or len(asked) > MAX_QUERIES:
         raise ValueError(f"the document names {len(asked)} packages: it is none of ours")
     findings = {}
-    for start in range(0, len(asked), BATCH):
-        part = asked[start : start + BATCH]
-        results = ask(f"{api}/v1/querybatch", {"queries": [query for _, query, _ in part]}).get("results", [])
+    # The kernel has more findings than one page holds.
+    left = [(one, {}) for one in asked]
+    for _ in range(MAX_PAGES):
+        part, left = left[:BATCH], left[BATCH:]
+        if not part:
+            break
+        results = ask(f"{api}/v1/querybatch", {"queries": [query | page for (_, query, _), page in part]}).get("results", [])
         if len(results) != len(part):
             raise ValueError(f"{api} answers {len(results)} of {len(part)} questions")
-        for (name, query, package), result in zip(part, results):
+        for (one, _), result in zip(part, results):
             for entry in result.get("vulns", []):
-                findings.setdefault(entry["id"], []).append((name, query, package))
+                findings.setdefault(entry["id"], []).append(one)
             if result.get("next_page_token"):
-                raise ValueError(f"{name}: the answer has more pages than one")
+                left.append((one, {"page_token": result["next_page_token"]}))
+    if left:
+        raise ValueError(f"{api} has more than {MAX_PAGES} pages of answers")
     counted = []
-    for identity in sorted(findings.keys() - known):
-        vulnerability = ask(f"{api}/v1/vulns/{urllib.parse.quote(identity)}")
+    wanted = sorted(findings.keys() - known)
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        texts = pool.map(lambda identity: ask(f"{api}/v1/vulns/{urllib.parse.quote(identity)}"), wanted)
+        texts = list(zip(wanted, texts))
+    for identity, vulnerability in texts:
         if known & set(vulnerability.get("aliases", [])):
             continue
         for name, query, package in findings[identity]:

@@ -15,7 +15,7 @@ export NITRO_OUT_DIR=$top/out
 # Made by the same call of cargo that makes the tests.
 export NITRO_PARENT=${CARGO_TARGET_DIR:-$top/target}/debug/parent
 export NITRO_OPERATOR=${CARGO_TARGET_DIR:-$top/target}/debug/nitro-operator
-NITRO_AWS_CLIENTS=$("$top/scripts/aws-clients.sh")
+NITRO_AWS_CLIENTS=$("$top/scripts/python-tool.sh" aws-clients)
 export NITRO_AWS_CLIENTS
 NITRO_PAPERS_PYTHON=$("$top/scripts/python-tool.sh" papers)/bin/python
 export NITRO_PAPERS_PYTHON

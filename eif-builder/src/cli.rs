@@ -33,8 +33,8 @@ pub enum Command {
     /// Build an image from its manifest and lock, and print its PCRs.
     ///
     /// Fetches what the lock names and the store lacks, compiles in the build root (no root rights, no network),
-    /// and writes OUT/NAME.eif, .pcrs.json, .kms-key-policy.json, .cdx.json and .spdx.json (bills of materials) and
-    /// .provenance.json. With nothing changed it is done in a moment.
+    /// and writes OUT/NAME.eif, .pcrs.json, .kms-key-policy.json, .cdx.json and .spdx.json (bills of materials),
+    /// .provenance.json, .kernel.config and .weights.json (bytes of each part). With nothing changed it is done in a moment.
     Build(BuildArgs),
     /// Resolve the inputs of manifests from the signed Debian index and write their locks.
     Lock(LockArgs),
@@ -78,7 +78,7 @@ pub enum Command {
     /// Make one self-contained page about an image, to look at rather than to read.
     ///
     /// Everything is read from the image, apart from packages and kernel options: these come from NAME.cdx.json and
-    /// NAME.kernel.config beside it, when they belong to it.
+    /// NAME.kernel.config beside it, when they name its registers.
     Report(ReportArgs),
     /// Print an AWS KMS key policy that admits only enclaves with the given measurements.
     Policy(PolicyArgs),
@@ -381,7 +381,7 @@ pub struct AttestVerifyArgs {
     /// The document (CBOR bytes, or base64 text), `-` for standard input
     #[arg(value_name = "DOC")]
     pub document: String,
-    /// Trust this root certificate (PEM) instead of AWS's
+    /// Trust this root certificate (PEM) instead of AWS's: for tests; whoever has its key can forge any enclave
     #[arg(long, value_name = "FILE")]
     pub root: Option<PathBuf>,
     /// Expect these measurements (out/NAME.pcrs.json)
@@ -390,7 +390,8 @@ pub struct AttestVerifyArgs {
     /// Expect this nonce
     #[arg(long, value_name = "HEX")]
     pub nonce: Option<String>,
-    /// Check at this time (2026-01-31T23:59:59Z, or milliseconds since 1970) or at the `document`'s own instead of now
+    /// Check at this time (2026-01-31T23:59:59Z, or milliseconds since 1970), or with the word `document` at the document's
+    /// own, instead of now
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Refuse documents older than this, for example 90s, 5m, 2h

@@ -87,7 +87,7 @@ const fn tool(command: &'static str, package: &'static str, purpose: Purpose, re
 }
 
 /// The commands. `scripts/host-deps.sh` has the same.
-pub const TOOLS: [Tool; 13] = [
+pub const TOOLS: [Tool; 14] = [
     tool(
         "cc",
         "gcc",
@@ -130,6 +130,12 @@ pub const TOOLS: [Tool; 13] = [
         "openssl",
         Purpose::Test,
         "the other implementation of hashes, certificates and signatures",
+    ),
+    tool(
+        "pdftotext",
+        "poppler-utils",
+        Purpose::Test,
+        "reads the report as it is printed",
     ),
     tool(
         "pkg-config",

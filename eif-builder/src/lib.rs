@@ -4,6 +4,7 @@
 //! Modules, from data to steps:
 //!
 //! - [`digest`]: SHA-256 values
+//! - [`mod@file`]: whole files, and errors about them
 //! - [`length`]: how long an input may be
 //! - [`store`]: the content-addressed cache of fetched inputs and built parts
 //! - [`request`]: the `[inputs]` of a manifest; [`lock`]: what they stand for, byte for byte
@@ -58,6 +59,7 @@ pub mod doctor;
 pub mod enter;
 pub mod extract;
 pub mod fetch;
+pub mod file;
 pub mod host;
 pub mod image;
 pub mod initramfs;

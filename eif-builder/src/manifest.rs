@@ -10,6 +10,7 @@ pub mod raw;
 mod release;
 pub mod table;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -149,6 +150,8 @@ pub struct Manifest {
     pub classpaths: Vec<(TreePath, Vec<Pattern>)>,
     /// PID 1's table.
     pub table: services::Table,
+    /// Every file that it names, whatever for.
+    pub sources: BTreeSet<PathBuf>,
     /// What the agent and `provision` read; `None` in an image without an agent.
     pub policy: Option<control::policy::ImagePolicy>,
 }
@@ -294,6 +297,7 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         .iter()
         .map(release::member)
         .collect::<Result<_, _>>()?;
+    let sources = raw.named_files().map(|name| folder.join(name)).collect();
     Ok(Manifest {
         path: path.to_path_buf(),
         name: image.name,
@@ -313,6 +317,7 @@ fn check(path: &Path, raw: RawManifest) -> Result<Manifest, Fault> {
         members,
         classpaths,
         table,
+        sources,
         policy,
     })
 }

@@ -5,15 +5,15 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::crates::vendor::HostCargo;
 use crate::crates::workspace::{Workspace, WorkspaceError};
 use crate::crates::{CrateError, CrateShop};
-use crate::digest::{Hasher, Sha256};
+use crate::digest::Hasher;
 use crate::fetch::Fetcher;
+use crate::file::{self, FileError, failed};
 use crate::image::{self, EIF_FILE, ImageError, Ingredients, PCRS_FILE, POLICY_FILE, WEIGHTS_FILE};
 use crate::lock::Locked;
 use crate::lock_cmd::{self, LockCmdError};
@@ -47,16 +47,8 @@ pub enum PipelineError {
     #[error("{} is not in a source tree: no folder above it has both Cargo.lock and {RECIPES}/", .0.display())]
     NoTop(PathBuf),
     /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -104,14 +96,6 @@ pub enum PipelineError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PipelineError + use<'a> {
-    move |source| PipelineError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 /// An operator's own kernel.
@@ -170,9 +154,9 @@ pub struct Pipeline<'a> {
 /// The top of the source tree that `path` is in: the nearest folder above it with `Cargo.lock` and [`RECIPES`].
 ///
 /// # Errors
-/// [`PipelineError::NoTop`], or [`PipelineError::Io`] when `path` does not exist.
+/// [`PipelineError::NoTop`], or [`PipelineError::File`] when `path` does not exist.
 pub fn find_top(path: &Path) -> Result<PathBuf, PipelineError> {
-    let absolute = path.canonicalize().map_err(io_error("find", path))?;
+    let absolute = path.canonicalize().map_err(failed("find", path))?;
     let top = |dir: &&Path| dir.join("Cargo.lock").is_file() && dir.join(RECIPES).is_dir();
     let found = absolute.ancestors().find(top).map(Path::to_path_buf);
     found.ok_or_else(|| PipelineError::NoTop(path.to_path_buf()))
@@ -237,8 +221,8 @@ impl Pipeline<'_> {
         let build_root = recipes.build_root()?;
         let mut key = Hasher::new();
         key.field(FORM);
-        key.field(file_digest(self.workshop.exe)?.as_bytes());
-        key.field(file_digest(&manifest.path)?.as_bytes());
+        key.field(file::digest(self.workshop.exe)?.as_bytes());
+        key.field(file::digest(&manifest.path)?.as_bytes());
         hash_manifest_files(&manifest, &mut key)?;
 
         let (kernel_part, kernel) = kernel(&recipes, &build_root, own, &mut key)?;
@@ -349,7 +333,7 @@ fn hash_manifest_files(manifest: &Manifest, key: &mut Hasher) -> Result<(), Pipe
     for (path, node) in &manifest.nodes {
         if let DeclaredNode::Source { path: source, .. } = node {
             key.field(path.as_str().as_bytes());
-            key.field(file_digest(source)?.as_bytes());
+            key.field(file::digest(source)?.as_bytes());
         }
     }
     Ok(())
@@ -370,9 +354,9 @@ fn kernel(
 ) -> Result<(Option<BuiltPart>, KernelFiles), PipelineError> {
     if let Some(own) = own {
         key.field(b"own kernel");
-        key.field(file_digest(&own.kernel)?.as_bytes());
+        key.field(file::digest(&own.kernel)?.as_bytes());
         if let Some(module) = &own.nsm_module {
-            key.field(file_digest(module)?.as_bytes());
+            key.field(file::digest(module)?.as_bytes());
         }
         let files = KernelFiles {
             path: own.kernel.clone(),
@@ -385,18 +369,13 @@ fn kernel(
     let kernel = built.file("bzImage")?;
     key.field(kernel.sha256.as_bytes());
     let version = built.file("version")?.path;
-    let version = fs::read_to_string(&version).map_err(io_error("read", &version))?;
+    let version = fs::read_to_string(&version).map_err(failed("read", &version))?;
     let files = KernelFiles {
         path: kernel.path,
         version: version.trim().to_owned(),
         nsm_module: None,
     };
     Ok((Some(built), files))
-}
-
-fn file_digest(path: &Path) -> Result<Sha256, PipelineError> {
-    let mut file = File::open(path).map_err(io_error("open", path))?;
-    Ok(Sha256::of_reader(&mut file).map_err(io_error("read", path))?.0)
 }
 
 /// Copies the image and its papers into the output folder, each file whole or not at all. The EIF comes last but one: a
@@ -410,7 +389,7 @@ fn publish(
     name: &str,
     out: &Path,
 ) -> Result<Output, PipelineError> {
-    fs::create_dir_all(out).map_err(io_error("create", out))?;
+    fs::create_dir_all(out).map_err(failed("create", out))?;
     let copy = |from: &Path, file: &str, suffix: &str| -> Result<PathBuf, PipelineError> {
         let (from, to) = (from.join(file), out.join(format!("{name}.{suffix}")));
         let partial = out.join(format!(".{name}.{suffix}.{}", std::process::id()));
@@ -418,7 +397,7 @@ fn publish(
         if done.is_err() {
             drop(fs::remove_file(&partial));
         }
-        done.map_err(io_error("write", &to))?;
+        done.map_err(failed("write", &to))?;
         Ok(to)
     };
     let paper = |file: &str| copy(papers, file, file);
@@ -451,7 +430,7 @@ mod tests {
         assert_eq!(find_top(&image).unwrap(), dir);
         assert!(matches!(
             find_top(&dir.join("absent")),
-            Err(PipelineError::Io { .. })
+            Err(PipelineError::File(_))
         ));
     }
 

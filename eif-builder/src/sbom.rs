@@ -5,7 +5,8 @@
 //!
 //! - [`gather`]: from an image's ingredients to its inventory
 //! - [`closure`]: the crates that are really compiled into a program
-//! - [`debian`]: which package a file came from; [`copyright`]: what its licences are
+//! - [`debian`]: which package a file came from; [`source`]: which source package that was built from;
+//!   [`copyright`]: what its licences are
 //! - [`licence`]: licence expressions; [`purl`]: names that other tools look things up by
 //! - [`jar`]: what a Java archive says about itself
 //! - [`evidence`]: all papers of an image as one part of the store
@@ -19,6 +20,7 @@ pub mod gather;
 pub mod jar;
 pub mod licence;
 pub mod purl;
+pub mod source;
 pub mod spdx;
 
 use core::fmt;
@@ -28,6 +30,7 @@ use eif::Measurements;
 
 use crate::digest::Sha256;
 use licence::Licence;
+use source::SourcePackage;
 
 /// Prefix of the names of our own properties in CycloneDX documents.
 pub const PROPERTY: &str = "nitro-web3signer";
@@ -147,6 +150,8 @@ pub struct Component {
     pub version: String,
     /// How other tools name it.
     pub purl: Option<String>,
+    /// What it was built from, for what comes from Debian.
+    pub source: Option<SourcePackage>,
     /// Under which licence, as far as it is known.
     pub licence: Licence,
     /// SHA-256, as 64 hex digits, of the file itself or of the archive that it was published in.
@@ -170,6 +175,7 @@ impl Component {
             name,
             version,
             purl: None,
+            source: None,
             licence: Licence::unknown(),
             sha256: None,
             archive: false,

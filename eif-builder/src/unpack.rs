@@ -2,13 +2,15 @@
 //!
 //! Only what a root file system needs is understood: folders, files, symbolic and hard links. Everything
 //! else, and every path that is not plain, is an error that names the archive and the entry. Maintainer
-//! scripts are never looked at. Owners are dropped: whoever builds a tree from this declares them.
+//! scripts are never run. Owners are dropped: whoever builds a tree from this declares them.
 //!
 //! - [`ar`]: the container of a `.deb`
+//! - [`control`]: what a `.deb` says about itself
 //! - [`entries`]: tar entries, checked
 //! - [`dir`]: a sink that writes into a folder
 
 pub mod ar;
+pub mod control;
 pub mod dir;
 pub mod entries;
 

@@ -94,7 +94,17 @@ fn database(answers: Value, vulnerabilities: Value) -> String {
                 let result = |query: &Value| {
                     let package = &query["package"];
                     let name = package["purl"].as_str().or_else(|| package["name"].as_str()).unwrap();
-                    answers.get(name).cloned().unwrap_or_else(|| json!({}))
+                    let answer = answers.get(name).cloned().unwrap_or_else(|| json!({}));
+                    let Some(pages) = answer["pages"].as_array() else {
+                        return answer;
+                    };
+                    // The token is the number of the page.
+                    let page: usize = query["page_token"].as_str().map_or(0, |token| token.parse().unwrap());
+                    let mut answer = pages[page].clone();
+                    if page + 1 < pages.len() {
+                        answer["next_page_token"] = json!((page + 1).to_string());
+                    }
+                    answer
                 };
                 json!({"results": asked["queries"].as_array().unwrap().iter().map(result).collect::<Vec<_>>()})
             }
@@ -106,13 +116,15 @@ fn database(answers: Value, vulnerabilities: Value) -> String {
 }
 
 fn document() -> Value {
-    let deb = |name: &str, version: &str, source: &str| {
+    let deb = |name: &str, version: &str, source: &str, source_version: &str| {
         json!({"name": name, "version": version, "purl": format!("pkg:deb/debian/{name}@{version}?arch=amd64&distro=trixie"),
-               "properties": [{"name": "nitro-web3signer:source", "value": source}]})
+               "properties": [{"name": "nitro-web3signer:source", "value": source},
+                              {"name": "nitro-web3signer:source-version", "value": source_version}]})
     };
     json!({"components": [
         {"name": "serde", "version": "1.0.0", "purl": "pkg:cargo/serde@1.0.0"},
-        deb("libc6", "2.41-12", "glibc"),
+        deb("libc6", "2.41-12+b1", "glibc", "2.41-12"),
+        deb("libc6-dev", "2.41-12", "glibc", "2.41-12"),
         {"name": "init", "version": "0.1.0", "purl": "pkg:generic/init@0.1.0"},
     ]})
 }
@@ -140,7 +152,8 @@ fn findings_count_when_something_can_be_done() {
     };
     let known = || {
         let found = json!({"pkg:cargo/serde@1.0.0": {"vulns": [{"id": "RUSTSEC-1"}]},
-                           "glibc": {"vulns": [{"id": "DEBIAN-1"}, {"id": "DEBIAN-2"}, {"id": "DEBIAN-3"}]}});
+                           "glibc": {"pages": [{"vulns": [{"id": "DEBIAN-3"}, {"id": "DEBIAN-2"}]}, {},
+                                               {"vulns": [{"id": "DEBIAN-1"}]}]}});
         let texts = json!({
             "RUSTSEC-1": {"summary": "it panics", "aliases": ["CVE-1"]},
             "DEBIAN-1": {"summary": "fixed since", "affected": affected("2.41-13")},
@@ -166,6 +179,25 @@ fn findings_count_when_something_can_be_done() {
     assert_eq!(code, Some(0), "{text}");
     let (code, text) = scan(dir.path(), &document(), &known(), "CVE-1\n");
     assert!(code != Some(0) && text.contains("no reason"), "{text}");
+}
+
+/// Asked for by its own name, a binary package would be found free of faults.
+#[test]
+fn a_package_without_its_source_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = database(json!({}), json!({}));
+    for (from, to) in [
+        (":source\"", ":sauce\""),
+        (":source-version\"", ":sauce-version\""),
+        ("distro=trixie", "distro=sid"),
+    ] {
+        let spoilt = document().to_string().replace(from, to);
+        let (code, text) = scan(dir.path(), &serde_json::from_str(&spoilt).unwrap(), &empty, "");
+        assert!(
+            code == Some(1) && text.contains("names no source package"),
+            "{to}: {text}"
+        );
+    }
 }
 
 #[test]

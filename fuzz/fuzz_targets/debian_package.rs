@@ -2,7 +2,7 @@
 #![no_main]
 
 use eif_builder::compression::Compression;
-use eif_builder::unpack::{Entry, Kind, Limits, Sink, SinkError, deb, tarball};
+use eif_builder::unpack::{Entry, Kind, Limits, Sink, SinkError, control, deb, tarball};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits {
@@ -53,7 +53,12 @@ fuzz_target!(|bytes: &[u8]| {
     ];
     let outcome = match packing.get(usize::from(choice)) {
         Some(&packing) => tarball("t", rest, packing, 0, LIMITS, &mut sink),
-        None => deb("d", rest, LIMITS, &mut sink),
+        None => {
+            if let Ok(text) = control::read("d", rest) {
+                assert!(u64::try_from(text.len()).is_ok_and(|len| len <= control::MAX_BYTES));
+            }
+            deb("d", rest, LIMITS, &mut sink)
+        }
     };
     assert!(sink.entries <= LIMITS.entries);
     if let Err(error) = outcome {

@@ -188,12 +188,6 @@ fn help_and_usage() {
     // No option takes a secret itself.
     let output = run(&["keys", "load", "--table", "t", "--password", "x", "k"]);
     assert_eq!(output.status.code(), Some(2));
-    let script = run(&["completions", "bash"]);
-    assert!(
-        String::from_utf8(script.stdout)
-            .unwrap()
-            .contains("nitro-operator")
-    );
 }
 
 #[test]

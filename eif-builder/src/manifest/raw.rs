@@ -74,6 +74,16 @@ pub struct RawManifest {
     pub services: Vec<RawService>,
 }
 
+impl RawManifest {
+    /// The files of the source tree that it names, as it names them: from the folder that it is in.
+    pub fn named_files(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().filter_map(|file| file.source.as_deref());
+        let filters = self.services.iter().map(|service| service.seccomp.as_str());
+        let roots = self.trust.iter().filter_map(|trust| trust.kms_ca.as_deref());
+        files.chain(filters).chain(roots)
+    }
+}
+
 /// `[image]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

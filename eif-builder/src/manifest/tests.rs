@@ -346,3 +346,13 @@ fn signer_and_provision_have_one_user() {
     assert!(refusal(&text("other")).contains("provision"));
     assert!(refusal(&text("agent")).contains("provision"));
 }
+
+#[test]
+fn every_file_that_a_manifest_names_is_known() {
+    let raw: RawManifest = toml::from_str(&format!(
+        "{GOOD}\n[[file]]\npath = \"/x\"\nsource = \"b\"\nmode = \"0444\"\n[trust]\nkms_ca = \"../a.pem\"\n"
+    ))
+    .unwrap();
+    let named: BTreeSet<&str> = raw.named_files().collect();
+    assert_eq!(named, BTreeSet::from(["../a.pem", "b", "filter.json"]));
+}

@@ -43,8 +43,11 @@ impl Html {
     pub fn path(&mut self, path: &str) -> &mut Self {
         self.raw("<code>");
         for (index, part) in path.split('/').enumerate() {
-            if index > 0 {
-                self.raw("/<wbr>");
+            match index {
+                0 => {}
+                // A line does not end with the slash that the path begins with.
+                1 if path.starts_with('/') => drop(self.raw("/")),
+                _ => drop(self.raw("/<wbr>")),
             }
             self.text(part);
         }
@@ -133,7 +136,7 @@ mod tests {
         assert_eq!(
             text,
             "&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;\
-             <code>/<wbr>a&lt;b&gt;/<wbr>\u{27e8}U+202E\u{27e9}c\u{27e8}U+0000\u{27e9}</code>\
+             <code>/a&lt;b&gt;/<wbr>\u{27e8}U+202E\u{27e9}c\u{27e8}U+0000\u{27e9}</code>\
              <code class=\"hex\">&quot;&gt;&lt;i&gt;</code>"
         );
     }

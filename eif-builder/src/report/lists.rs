@@ -10,11 +10,11 @@ const MAX_FILES: usize = 1500;
 const MAX_PLACES: usize = 3;
 
 /// Kinds of components in the order of the page: their word in the document, the heading, and whether the list is open.
-const KINDS: [(&[&str], &str, &str, bool); 6] = [
+const KINDS: [(&[&str], &str, &str, bool); 7] = [
     (
-        &["kernel", "program", "member"],
+        &["kernel", "program"],
         "Kernel and programs",
-        "Built from this repository and Debian's kernel source.",
+        "Built from Debian's kernel source and from this repository.",
         true,
     ),
     (
@@ -42,8 +42,14 @@ const KINDS: [(&[&str], &str, &str, bool); 6] = [
         false,
     ),
     (
+        &["member"],
+        "Crates of this repository",
+        "What its programs are compiled from.",
+        false,
+    ),
+    (
         &["crate"],
-        "Crates",
+        "Published crates",
         "Compiled into a program: without build scripts, procedural macros and tests.",
         false,
     ),
@@ -87,7 +93,12 @@ pub(super) fn packages(html: &mut Html, image: &Facts) {
         .text(count(kinds))
         .raw("</span></summary><p>")
         .raw(lead)
-        .raw("</p><table class=\"cards of-materials\">")
+        .raw("</p>")
+        .raw(if open {
+            "<table class=\"cards of-materials\">"
+        } else {
+            "<table class=\"cards compact of-materials\">"
+        })
         .columns(&["Name", "Version", "Licence", "In"])
         .raw("<tbody>");
         for one in materials
@@ -95,17 +106,23 @@ pub(super) fn packages(html: &mut Html, image: &Facts) {
             .iter()
             .filter(|one| kinds.contains(&one.kind.as_str()))
         {
-            row(html, one);
+            row(html, one, open);
         }
         html.raw("</tbody></table></details>");
     }
     html.raw("</section>");
 }
 
-fn row(html: &mut Html, one: &Material) {
+/// Short lists have a line for each place; hundreds of rows would be a book that way.
+fn row(html: &mut Html, one: &Material, airy: bool) {
     html.raw("<tr>")
         .cell("Name", |html| {
             html.raw("<strong>").text(&one.name).raw("</strong>");
+            if !one.source.is_empty() && one.source != one.name {
+                html.raw("<br><span class=\"muted\">from ")
+                    .text(&one.source)
+                    .raw("</span>");
+            }
         })
         .cell("Version", |html| {
             html.text(if one.version.is_empty() {
@@ -116,12 +133,15 @@ fn row(html: &mut Html, one: &Material) {
         })
         .cell("Licence", |html| licence(html, &one.licence))
         .cell("In", |html| {
+            let between = if airy { "<br>" } else { ", " };
             for (index, place) in one.places.iter().take(MAX_PLACES).enumerate() {
-                html.raw(if index > 0 { "<br>" } else { "" }).path(&short(place));
+                html.raw(if index > 0 { between } else { "" }).path(&short(place));
             }
             let more = one.places.len().saturating_sub(MAX_PLACES);
             if more > 0 {
-                html.raw("<br>and ").text(more).raw(" more");
+                html.raw(if airy { "<br>and " } else { " and " })
+                    .text(more)
+                    .raw(" more");
             }
         })
         .raw("</tr>");

@@ -16,12 +16,14 @@ const MAX_COMPONENTS: usize = 20_000;
 /// One thing in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Material {
-    /// `kernel`, `program`, `member`, `crate`, `linked`, `deb`, `jar`, `file`.
+    /// `kernel`, `program`, `member`, `crate`, `linked`, `deb`, `release`, `jar`, `file`.
     pub kind: String,
     /// Its name.
     pub name: String,
     /// Its version, or nothing.
     pub version: String,
+    /// The source package that it was built from, or nothing.
+    pub source: String,
     /// Its licence, or nothing.
     pub licence: String,
     /// Where it is.
@@ -127,6 +129,7 @@ fn one(component: &Value) -> Material {
         kind: property(component, "kind").to_owned(),
         name: text(component, "name").to_owned(),
         version: text(component, "version").to_owned(),
+        source: property(component, "source").to_owned(),
         licence: licences.into_iter().collect::<Vec<_>>().join(", "),
         places: places.collect(),
     }
@@ -163,6 +166,7 @@ mod tests {
             r#"{{"metadata":{{"component":{{"properties":[{registers}]}}}},"components":[
             {{"name":"linux","version":"6.12","licenses":[{{"expression":"GPL-2.0-only"}}],
               "properties":[{{"name":"nitro-web3signer:kind","value":"kernel"}},
+                            {{"name":"nitro-web3signer:source","value":"linux"}},
                             {{"name":"nitro-web3signer:config-sha256","value":"ab"}}],
               "evidence":{{"occurrences":[{{"location":"kernel"}}]}}}}, 7]}}"#
         )
@@ -177,7 +181,10 @@ mod tests {
             (linux.kind.as_str(), linux.licence.as_str()),
             ("kernel", "GPL-2.0-only")
         );
-        assert_eq!(linux.places, ["kernel"]);
+        assert_eq!(
+            (linux.source.as_str(), linux.places.as_slice()),
+            ("linux", &["kernel".to_owned()][..])
+        );
         assert_eq!(materials.all[1], Material::default());
     }
 

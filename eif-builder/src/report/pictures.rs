@@ -13,6 +13,8 @@ const MAX_TILES: usize = 60;
 const MAX_ROWS: usize = 40;
 /// Width of a letter in parts of the size of the type, rather too much.
 const LETTER: f64 = 0.62;
+/// No picture is wider than this many letters.
+const MOST_LETTERS: u16 = 400;
 
 /// A form of the treemap: the class that shows or hides it, and its size.
 const FORMS: [(&str, f64, f64); 2] = [("wide", 960.0, 400.0), ("tall", 358.0, 460.0)];
@@ -319,15 +321,14 @@ fn picture(html: &mut Html, groups: &[Group], class: &'static str, width: f64, h
             0.0
         };
         if header > 0.0 {
-            label(
-                html,
-                "group",
-                &format!("{}  {}", group.name, size(group.bytes())),
-                outer,
-                14.0,
-                12.0,
-                0.0,
-            );
+            let whole = format!("{}  {}", group.name, size(group.bytes()));
+            // A number is shown whole or not at all.
+            let text = if room(outer, 12.0, 0.0) < whole.chars().count() {
+                &group.name
+            } else {
+                &whole
+            };
+            label(html, "group", text, outer, 14.0, 12.0, 0.0);
         }
         let sizes: Vec<u64> = group.tiles.iter().map(|tile| tile.bytes).collect();
         for (tile, rect) in group.tiles.iter().zip(squarify(&sizes, outer.inset(0.0, header))) {
@@ -372,6 +373,13 @@ fn draw(html: &mut Html, tile: &Tile, total: u64, rect: Rect) {
     html.raw("</g>");
 }
 
+/// How many letters fit beside each other into `rect`, at most [`MOST_LETTERS`].
+fn room(rect: Rect, type_size: f64, indent: f64) -> usize {
+    let room = (rect.width - 2.0 * indent) / (type_size * LETTER);
+    let fitting = (0..=MOST_LETTERS).rev().find(|count| f64::from(*count) <= room);
+    usize::from(fitting.unwrap_or_default())
+}
+
 /// Text that is cut to what fits into `rect`, or left out.
 fn label(
     html: &mut Html,
@@ -382,12 +390,8 @@ fn label(
     type_size: f64,
     indent: f64,
 ) {
-    let room = (rect.width - 2.0 * indent) / (type_size * LETTER);
     let letters = text.chars().count();
-    let fits = (0..=letters)
-        .rev()
-        .find(|count| f64::from(u32::try_from(*count).unwrap_or(u32::MAX)) <= room);
-    let fits = fits.unwrap_or_default();
+    let fits = room(rect, type_size, indent).min(letters);
     if fits < letters && fits < 5 {
         return;
     }

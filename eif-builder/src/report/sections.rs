@@ -389,8 +389,9 @@ fn mounts(html: &mut Html, table: &Table) {
 
 pub(super) fn footer(html: &mut Html, image: &Facts) {
     html.raw("<footer><h2>What this page is</h2><p>It was made from the bytes of <code>").text(&image.file).raw(
-        "</code>. Packages and kernel options cannot be read from those; they come from the files beside the image, whose registers and digests \
-         tie them to it. A page proves nothing: build the image again from its source and compare the registers.</p>",
+        "</code>. Packages and kernel options cannot be read from those; they come from the files beside the image. These name its registers, \
+         but whoever wrote them was free in all else. A page proves nothing: build the image again from its source, and compare the \
+         registers and the files.</p>",
     );
     if !image.notes.is_empty() {
         html.raw("<ul>");

@@ -136,6 +136,10 @@ fn properties(component: &Component) -> Vec<Value> {
     if component.archive {
         properties.push(property("digest-of", "the published archive"));
     }
+    if let Some(source) = &component.source {
+        properties.push(property("source", &source.name));
+        properties.push(property("source-version", &source.version));
+    }
     for (name, value) in &component.facts {
         properties.push(property(name, value));
     }

@@ -5,22 +5,21 @@
 //! package of the build root that reached no byte) still gives new papers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
-
-use toml::{Table, Value};
 
 use super::closure::{self, ClosureError, Used};
 use super::debian::{Owners, OwnersError};
-use super::gather::{self, GatherError, KernelSource, Sources};
+use super::gather::{self, GatherError, KernelSource, Sources, programs};
+use super::source::{OriginError, Origins};
 use super::{cyclonedx, spdx};
 use crate::crates::CrateShop;
 use crate::crates::workspace::WorkspaceError;
 use crate::digest::{Hasher, Sha256};
 use crate::fetch::{FetchError, Fetcher};
+use crate::file::{self, FileError, failed};
 use crate::image::{EIF_FILE, Ingredients};
-use crate::lock::{Input, Locked};
+use crate::lock::{Input, Locked, LockedPackage};
 use crate::lock_cmd::{self, LockCmdError};
 use crate::part::{BuiltPart, PartError};
 use crate::provenance::{self, Build, Material, Use};
@@ -28,7 +27,7 @@ use crate::root::{self, RootError, Rules};
 use crate::store::StoreError;
 
 /// Form of this part. Changes when the same key would give other files.
-const FORM: &[u8] = b"nitro-web3signer papers, form 1";
+const FORM: &[u8] = b"nitro-web3signer papers, form 2";
 
 /// The `CycloneDX` document within the part's folder.
 pub const CYCLONEDX_FILE: &str = "cdx.json";
@@ -48,24 +47,14 @@ const RECIPES: [&str; 6] = [
     "kernel/kernel.lock",
     "kernel/kernel.toml",
 ];
-/// Keys of a manifest whose values are files beside it.
-const FILE_KEYS: [&str; 3] = ["source", "seccomp", "kms_ca"];
 
 /// Why there are no papers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceError {
     /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The image cannot be taken apart.
     #[error("cannot make the bill of materials")]
     Gather(#[from] GatherError),
@@ -75,6 +64,9 @@ pub enum EvidenceError {
     /// The owners of packaged files cannot be said.
     #[error("cannot read the lists of the image's packages")]
     Owners(#[from] OwnersError),
+    /// The source packages of what is from Debian cannot be said.
+    #[error("cannot read what a package was built from")]
+    Origin(#[from] OriginError),
     /// A lock of `reproducible/` does not match.
     #[error(transparent)]
     Lock(#[from] LockCmdError),
@@ -93,14 +85,6 @@ pub enum EvidenceError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> EvidenceError + use<'a> {
-    move |source| EvidenceError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 /// An image that was built, and what it was built from.
@@ -144,9 +128,9 @@ impl Paperwork<'_> {
             key.field(package.as_bytes());
             key.field(reduced.digest().as_bytes());
         }
-        for path in self.plain_sources()? {
+        for path in self.plain_sources() {
             key.field(path.as_os_str().as_encoded_bytes());
-            key.field(digest(&path)?.as_bytes());
+            key.field(file::digest(&path)?.as_bytes());
         }
         Ok(key.finish())
     }
@@ -162,7 +146,7 @@ impl Paperwork<'_> {
     }
 
     /// Files of the repository that are used as they are, apart from the programs' sources.
-    fn plain_sources(&self) -> Result<BTreeSet<PathBuf>, EvidenceError> {
+    fn plain_sources(&self) -> BTreeSet<PathBuf> {
         let manifest = &self.ingredients.manifest.path;
         let top = self.shop.workspace_dir;
         let mut all = BTreeSet::from([
@@ -175,21 +159,8 @@ impl Paperwork<'_> {
             .iter()
             .filter(|recipe| self.kernel.is_some() || !recipe.starts_with("kernel/"));
         all.extend(ours.map(|recipe| self.recipes.join(recipe)));
-        let text = fs::read_to_string(manifest).map_err(io_error("read", manifest))?;
-        let folder = manifest.parent().unwrap_or_else(|| Path::new("."));
-        let mut named = Vec::new();
-        // It was read as a manifest already, so it is TOML.
-        named_files(
-            &Value::Table(toml::from_str::<Table>(&text).unwrap_or_default()),
-            &mut named,
-        );
-        all.extend(
-            named
-                .into_iter()
-                .map(|name| folder.join(name))
-                .filter(|path| path.is_file()),
-        );
-        Ok(all)
+        all.extend(self.ingredients.manifest.sources.iter().cloned());
+        all
     }
 
     fn make(&self, dir: &Path) -> Result<(), EvidenceError> {
@@ -212,6 +183,7 @@ impl Paperwork<'_> {
             },
             _ => KernelSource::Own,
         };
+        let origins = self.origins(&build_root, &kernel_lock)?;
         let inventory = gather::gather(&Sources {
             ingredients: self.ingredients,
             eif: &self.image.1.join(EIF_FILE),
@@ -219,14 +191,15 @@ impl Paperwork<'_> {
             packages,
             downloads: self.locked.downloads(),
             owners: &owners,
+            origins: &origins,
             build_root: (build_root.packages(), &self.shop.root.path),
             kernel,
             closures: &closures,
             lock: self.shop.workspace.lock(),
         })?;
-        let write = |file: &str, text: &str| {
+        let write = |file: &str, text: &str| -> Result<(), EvidenceError> {
             let path = dir.join(file);
-            fs::write(&path, text).map_err(io_error("write", &path))
+            Ok(fs::write(&path, text).map_err(failed("write", &path))?)
         };
         write(CYCLONEDX_FILE, &cyclonedx::document(&inventory))?;
         write(SPDX_FILE, &spdx::document(&inventory))?;
@@ -240,10 +213,27 @@ impl Paperwork<'_> {
         });
         write(PROVENANCE_FILE, &statement)?;
         let text = match &config {
-            Some(config) => fs::read_to_string(&config.path).map_err(io_error("read", &config.path))?,
+            Some(config) => fs::read_to_string(&config.path).map_err(failed("read", &config.path))?,
             None => String::new(),
         };
         write(KERNEL_CONFIG_FILE, &text)
+    }
+
+    /// Of the packages that become components: the image's, those that are linked into programs, and the kernel's.
+    fn origins(&self, build_root: &Locked, kernel: &Locked) -> Result<Origins, EvidenceError> {
+        let linked = build_root.packages().iter();
+        let linked = linked.filter(|package| programs::is_linked(&package.name));
+        let kernel = kernel.packages().iter().filter(|_| self.kernel.is_some());
+        let all: Vec<&LockedPackage> = self
+            .locked
+            .packages()
+            .iter()
+            .chain(linked)
+            .chain(kernel)
+            .collect();
+        let inputs = all.iter().map(|package| Input::Package(package));
+        let blobs = self.fetcher.fetch(self.shop.workshop.store, inputs)?;
+        Ok(Origins::read(all, &blobs)?)
     }
 
     fn steps(&self) -> Result<BTreeMap<String, Sha256>, EvidenceError> {
@@ -286,12 +276,12 @@ impl Paperwork<'_> {
                         .to_string_lossy()
                         .into_owned(),
                     uri: None,
-                    sha256: digest(path)?.to_string(),
+                    sha256: file::digest(path)?.to_string(),
                     facts: BTreeMap::new(),
                 });
             }
         }
-        let mut sources = self.plain_sources()?;
+        let mut sources = self.plain_sources();
         for package in self.packages() {
             let reduced = self.shop.workspace.reduce(package)?;
             sources.extend(
@@ -308,52 +298,16 @@ impl Paperwork<'_> {
             }
         }
         for path in sources {
-            all.push(Material::source(&self.name(&path)?, digest(&path)?));
+            all.push(Material::source(&self.name(&path)?, file::digest(&path)?));
         }
         Ok(all)
     }
 
     /// A file's path from the top of the repository, or as it was given when it is elsewhere.
     fn name(&self, path: &Path) -> Result<String, EvidenceError> {
-        let absolute = path.canonicalize().map_err(io_error("find", path))?;
+        let absolute = path.canonicalize().map_err(failed("find", path))?;
         let below = absolute.strip_prefix(self.shop.workspace_dir);
         let name = below.ok().or_else(|| path.file_name().map(Path::new));
         Ok(name.unwrap_or(path).to_string_lossy().into_owned())
-    }
-}
-
-/// Values of [`FILE_KEYS`], at any depth.
-fn named_files(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Table(table) => {
-            for (key, value) in table {
-                if FILE_KEYS.contains(&key.as_str()) {
-                    let many = value.as_array().into_iter().flatten();
-                    found.extend(many.chain([value]).filter_map(Value::as_str).map(str::to_owned));
-                }
-                named_files(value, found);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| named_files(value, found)),
-        _ => {}
-    }
-}
-
-fn digest(path: &Path) -> Result<Sha256, EvidenceError> {
-    let mut file = File::open(path).map_err(io_error("open", path))?;
-    Ok(Sha256::of_reader(&mut file).map_err(io_error("read", path))?.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_that_a_manifest_names() {
-        let manifest = "[trust]\nkms_ca = [\"a.pem\"]\n[[file]]\npath = \"/x\"\nsource = \"b\"\n[[service]]\nseccomp = \"../c\"\n";
-        let mut found = Vec::new();
-        named_files(&Value::Table(toml::from_str(manifest).unwrap()), &mut found);
-        found.sort();
-        assert_eq!(found, ["../c", "a.pem", "b"]);
     }
 }

@@ -2,7 +2,7 @@
 //! up in at least one component; what no package, program or archive explains is a component of its own.
 
 mod files;
-mod programs;
+pub(super) mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,6 +15,7 @@ use sha2::Digest as _;
 use super::closure::Used;
 use super::debian::Owners;
 use super::licence::Licence;
+use super::source::Origins;
 use super::{Component, Identity, Inventory, Kind, Place, Section, copyright, purl};
 use crate::crates::lockfile::CargoLock;
 use crate::digest::Sha256;
@@ -53,6 +54,14 @@ pub enum GatherError {
     /// A file of the packages belongs to none of them.
     #[error("{0} is in the image and comes from the packages, but no locked package has it")]
     NoOwner(String),
+    /// It is not known what a Debian package was built from.
+    #[error("the source package of {name} {version} was not read")]
+    NoOrigin {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+    },
     /// A crate without a checksum in the workspace's lock.
     #[error("the crate {name} {version} is compiled in, but Cargo.lock has no checksum for it")]
     NoChecksum {
@@ -92,6 +101,8 @@ pub struct Sources<'a> {
     pub packages: &'a [LockedPackage],
     /// Which of them has which file.
     pub owners: &'a Owners,
+    /// What the packages were built from, those of `build_root` and `kernel` that are components among them.
+    pub origins: &'a Origins,
     /// The image's locked downloads.
     pub downloads: &'a [LockedDownload],
     /// The locked packages of the build root, and where they were extracted.
@@ -217,7 +228,7 @@ fn kernel(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
             root,
             config,
         } => {
-            component.purl = Some(deb_purl(package, sources.suite));
+            from_debian(&mut component, package, sources)?;
             component.licence = package_licence(root, &package.name)?;
             component
                 .facts
@@ -253,13 +264,42 @@ fn kernel(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
     Ok(())
 }
 
-fn deb_purl(package: &LockedPackage, suite: &str) -> String {
-    purl::deb(&package.name, &package.version, &package.architecture, suite)
+/// Package URL and source package.
+fn from_debian(
+    component: &mut Component,
+    package: &LockedPackage,
+    sources: &Sources<'_>,
+) -> Result<(), GatherError> {
+    let LockedPackage {
+        name,
+        version,
+        architecture,
+        ..
+    } = package;
+    let origin = sources.origins.of(package);
+    let origin = origin.ok_or_else(|| GatherError::NoOrigin {
+        name: name.clone(),
+        version: version.clone(),
+    })?;
+    let purl = purl::deb(name, version, architecture, sources.suite);
+    let other = (origin.version != *version).then_some(origin.version.as_str());
+    component.purl = Some(if origin.name == *name && other.is_none() {
+        purl
+    } else {
+        purl::built_from(&purl, &origin.name, other)
+    });
+    component.source = Some(origin.clone());
+    Ok(())
 }
 
-fn deb(kind: Kind, package: &LockedPackage, suite: &str, root: &Path) -> Result<Component, GatherError> {
+fn deb(
+    kind: Kind,
+    package: &LockedPackage,
+    sources: &Sources<'_>,
+    root: &Path,
+) -> Result<Component, GatherError> {
     let mut component = Component::new(kind, package.name.clone(), package.version.clone());
-    component.purl = Some(deb_purl(package, suite));
+    from_debian(&mut component, package, sources)?;
     component.licence = package_licence(root, &package.name)?;
     component.sha256 = Some(package.sha256.to_string());
     component.archive = true;

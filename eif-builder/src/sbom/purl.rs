@@ -18,6 +18,17 @@ pub fn deb(name: &str, version: &str, architecture: &str, release: &str) -> Stri
     format!("pkg:deb/debian/{name}@{version}?arch={architecture}&distro={release}")
 }
 
+/// Adds to the URL of a binary package what it was built from; `version` where it differs from the package's own.
+///
+/// The qualifier `upstream` is how makers of such documents write it, and where matchers look for it. It sorts last, as
+/// the specification wants.
+#[must_use]
+pub fn built_from(deb: &str, name: &str, version: Option<&str>) -> String {
+    let version = version.map(|version| format!("@{version}"));
+    let source = encode(&format!("{name}{}", version.unwrap_or_default()));
+    format!("{deb}&upstream={source}")
+}
+
 /// One file of a Debian source package.
 #[must_use]
 pub fn deb_source(name: &str, version: &str, release: &str) -> String {
@@ -73,6 +84,18 @@ mod tests {
         assert_eq!(
             deb("attr", "1:2.4.47-2+b2", "amd64", "trixie"),
             "pkg:deb/debian/attr@1:2.4.47-2%2Bb2?arch=amd64&distro=trixie"
+        );
+        assert_eq!(
+            built_from(
+                "pkg:deb/debian/libc6@2.41-12?arch=amd64&distro=trixie",
+                "glibc",
+                None
+            ),
+            "pkg:deb/debian/libc6@2.41-12?arch=amd64&distro=trixie&upstream=glibc"
+        );
+        assert_eq!(
+            built_from(&deb("aa", "1", "all", "trixie"), "libsigc++", Some("1:2-1")),
+            "pkg:deb/debian/aa@1?arch=all&distro=trixie&upstream=libsigc%2B%2B%401:2-1"
         );
         assert_eq!(
             deb_source("attr", "1.0~rc1", "trixie"),

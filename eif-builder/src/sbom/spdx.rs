@@ -130,6 +130,9 @@ fn one(component: &Component) -> Value {
         });
         set("externalRefs", json!([reference]));
     }
+    if let Some(source) = &component.source {
+        set("sourceInfo", format!("built package from: {source}").into());
+    }
     set("comment", comment(component).into());
     Value::Object(fields)
 }

@@ -14,6 +14,12 @@ fn inventory() -> Inventory {
     part.sha256 = Some("a".repeat(64));
     part.archive = true;
     part.licence = Licence::of_crate("MIT OR Apache-2.0");
+    let mut package = Component::new(Kind::Linked, "libc6-dev".to_owned(), "2.41-12".to_owned());
+    package.source = Some(SourcePackage {
+        name: "glibc".to_owned(),
+        version: "2.41-12".to_owned(),
+    });
+    package.places = program.places.clone();
     let mut file = Component::new(Kind::File, "/etc/\u{202e}x\"<script>".to_owned(), String::new());
     file.places.insert(Place::app("/rootfs/etc/\u{202e}x\"<script>"));
     let zero = Measurements {
@@ -31,7 +37,7 @@ fn inventory() -> Inventory {
             eif_size: 8,
             measurements: zero,
         },
-        components: vec![program, part, file],
+        components: vec![program, part, package, file],
     }
 }
 
@@ -52,7 +58,7 @@ fn cyclonedx_has_every_component_place_and_register() {
     assert_eq!(text, cyclonedx::document(&inventory()), "same bytes");
     let document: Value = serde_json::from_str(&text).unwrap();
     let components = document["components"].as_array().unwrap();
-    assert_eq!(components.len(), 3);
+    assert_eq!(components.len(), 4);
     let serde = &components[1];
     assert_eq!(serde["purl"], "pkg:cargo/serde@1.0.0");
     assert_eq!(serde["licenses"][0]["expression"], "MIT OR Apache-2.0");
@@ -73,10 +79,29 @@ fn cyclonedx_has_every_component_place_and_register() {
     assert_eq!(outer["ref"], "image:native@0.1.0");
     assert_eq!(
         outer["dependsOn"].as_array().unwrap().len(),
-        2,
+        3,
         "a crate is in its program only"
     );
     assert_eq!(document["dependencies"][1]["dependsOn"][0], "crate:serde@1.0.0");
+}
+
+#[test]
+fn both_name_the_source_package() {
+    let document: Value = serde_json::from_str(&cyclonedx::document(&inventory())).unwrap();
+    let properties = document["components"][2]["properties"].as_array().unwrap();
+    let of = |name: &str| {
+        let name = format!("{PROPERTY}:{name}");
+        let found = properties.iter().find(|p| p["name"] == *name);
+        found.map(|p| p["value"].as_str().unwrap())
+    };
+    assert_eq!(
+        (of("source"), of("source-version")),
+        (Some("glibc"), Some("2.41-12"))
+    );
+    let document: Value = serde_json::from_str(&spdx::document(&inventory())).unwrap();
+    let packages = document["packages"].as_array().unwrap();
+    assert_eq!(packages[3]["sourceInfo"], "built package from: glibc 2.41-12");
+    assert_eq!(packages[2]["sourceInfo"], Value::Null, "a crate has none");
 }
 
 #[test]
@@ -84,7 +109,7 @@ fn spdx_identifiers_are_plain_and_different() {
     let document: Value = serde_json::from_str(&spdx::document(&inventory())).unwrap();
     let packages = document["packages"].as_array().unwrap();
     let identifiers: BTreeSet<&str> = packages.iter().map(|p| p["SPDXID"].as_str().unwrap()).collect();
-    assert_eq!(identifiers.len(), 4);
+    assert_eq!(identifiers.len(), 5);
     for identifier in &identifiers {
         let tail = identifier.strip_prefix("SPDXRef-").unwrap();
         assert!(
@@ -99,7 +124,7 @@ fn spdx_identifiers_are_plain_and_different() {
         .map(|r| r["relationshipType"].as_str().unwrap())
         .collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "STATIC_LINK").count(), 1);
-    assert_eq!(kinds.iter().filter(|kind| **kind == "CONTAINS").count(), 2);
+    assert_eq!(kinds.iter().filter(|kind| **kind == "CONTAINS").count(), 3);
     for relation in relations {
         let known = relation["relatedSpdxElement"].as_str().unwrap();
         assert!(identifiers.contains(known), "{known}");

@@ -1,9 +1,9 @@
-//! The `ar` container of a `.deb`: finds the data archive.
+//! The `ar` container of a `.deb`: finds the control archive and the data archive.
 //!
 //! ```text
 //! "!<arch>\n"
 //! 60-byte header + "2.0\n"              debian-binary
-//! 60-byte header + control.tar.{xz,..}  skipped: maintainer scripts and metadata
+//! 60-byte header + control.tar.{xz,..}  metadata and maintainer scripts
 //! 60-byte header + data.tar.{xz,..}     the files
 //! ```
 //!
@@ -25,26 +25,7 @@ pub(super) fn data_archive(
     mut package: impl Read,
     unpack: impl FnOnce(Compression, &mut dyn Read) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
-    let mut magic = [0; MAGIC.len()];
-    package.read_exact(&mut magic).map_err(short)?;
-    if &magic != MAGIC {
-        return Err(Reason::Container("it does not begin as an ar archive"));
-    }
-    let version = expect(&mut package)?;
-    if version.name != "debian-binary" || version.size > 64 {
-        return Err(Reason::Container("its first member is not `debian-binary`"));
-    }
-    let mut text = [0; 2];
-    let mut member = version.body(&mut package);
-    member.read_exact(&mut text).map_err(short)?;
-    if &text != b"2." {
-        return Err(Reason::Container("its format version is not 2"));
-    }
-    member.finish()?;
-    let control = expect(&mut package)?;
-    if compression(&control.name, "control").is_none() {
-        return Err(Reason::Container("`control.tar` does not follow `debian-binary`"));
-    }
+    let (control, _) = control(&mut package)?;
     control.body(&mut package).finish()?;
     let data = expect(&mut package)?;
     let packed = compression(&data.name, "data")
@@ -55,6 +36,43 @@ pub(super) fn data_archive(
     match next(&mut package)? {
         None => Ok(()),
         Some(_) => Err(Reason::Container("something follows `data.tar`")),
+    }
+}
+
+/// Hands the control archive of `package` to `unpack`. What follows it is not read.
+///
+/// # Errors
+/// As of [`data_archive`].
+pub(super) fn control_archive(
+    mut package: impl Read,
+    unpack: impl FnOnce(Compression, &mut dyn Read) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let (header, packed) = control(&mut package)?;
+    unpack(packed, &mut header.body(&mut package))
+}
+
+/// Reads up to the content of the control archive.
+fn control(package: &mut dyn Read) -> Result<(Header, Compression), Reason> {
+    let mut magic = [0; MAGIC.len()];
+    package.read_exact(&mut magic).map_err(short)?;
+    if &magic != MAGIC {
+        return Err(Reason::Container("it does not begin as an ar archive"));
+    }
+    let version = expect(package)?;
+    if version.name != "debian-binary" || version.size > 64 {
+        return Err(Reason::Container("its first member is not `debian-binary`"));
+    }
+    let mut text = [0; 2];
+    let mut member = version.body(package);
+    member.read_exact(&mut text).map_err(short)?;
+    if &text != b"2." {
+        return Err(Reason::Container("its format version is not 2"));
+    }
+    member.finish()?;
+    let control = expect(package)?;
+    match compression(&control.name, "control") {
+        Some(packed) => Ok((control, packed)),
+        None => Err(Reason::Container("`control.tar` does not follow `debian-binary`")),
     }
 }
 

@@ -3,8 +3,8 @@
     look.py PAGE [FOLDER]
 
 Prints JSON: for each form (desktop, phone, dark, print) the width that the page needs, elements whose text is wider than
-they are, whether the picture is blank; and once what was asked of the network, what the console said, and counts of what
-is in the document. With FOLDER, the pictures are kept there as FORM.png.
+they are, whether the picture is blank; and once what was asked of the network, what the console said, counts of what is in
+the document, and the lines of each printed page. With FOLDER, the pictures are kept there as FORM.png and print.pdf.
 
 Chromium is driven through its DevTools protocol over two pipes (descriptors 3 and 4): JSON, each message ended by a zero.
 """
@@ -175,6 +175,15 @@ def colours(png):
     return len(seen)
 
 
+def paper(pdf):
+    """The lines of text on each page of a PDF."""
+    if not shutil.which("pdftotext"):
+        raise SystemExit("look.py: pdftotext is missing: run `make test-deps` as root, or install poppler-utils")
+    text = subprocess.run(["pdftotext", "-", "-"], input=pdf, capture_output=True, check=True).stdout.decode()
+    # Each page ends with a form feed.
+    return [[line.strip() for line in page.splitlines() if line.strip()] for page in text.split("\f")[:-1]]
+
+
 def main():
     page = pathlib.Path(sys.argv[1]).resolve()
     folder = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
@@ -222,10 +231,10 @@ def main():
         report["asked"] = [url for url in asked if url != page.as_uri()]
         report["loaded"] = page.as_uri() in asked
         report["said"] = [e["params"] for e in events if e.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")]
-        pdf = ask("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"]
+        pdf = base64.b64decode(ask("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
         if folder:
-            (folder / "print.pdf").write_bytes(base64.b64decode(pdf))
-        report["pdf"] = len(base64.b64decode(pdf))
+            (folder / "print.pdf").write_bytes(pdf)
+        report["paper"] = paper(pdf)
         browser.close()
     json.dump(report, sys.stdout, indent=1)
 

@@ -2,7 +2,7 @@
 
 use eif_builder::debian::version::Version;
 use eif_builder::unpack::dir::DirSink;
-use eif_builder::unpack::{self, Entry, Kind, Limits, Sink, SinkError, UnpackError};
+use eif_builder::unpack::{self, Entry, Kind, Limits, Sink, SinkError, UnpackError, control};
 
 /// Remembers entries as text: type, mode, time, path, and content or target.
 #[derive(Default)]
@@ -73,6 +73,30 @@ fn packages_of_every_compression_are_listed_alike_and_no_script_is_seen() {
         wanted.sort();
         assert_eq!(found, wanted, "{kind}");
     }
+}
+
+#[test]
+fn the_control_file_is_read_and_no_more_of_the_package_is_needed() {
+    for kind in ["none", "gzip", "xz", "zstd"] {
+        let deb = fixture(&format!("tiny-{kind}.deb"));
+        let text = control::read("tiny", &*deb).unwrap();
+        assert!(
+            text.starts_with("Package: tiny\nVersion: 1.0\n"),
+            "{kind}: {text}"
+        );
+        let data = deb.windows(8).position(|w| w == b"data.tar").unwrap();
+        assert_eq!(control::read("tiny", &deb[..data]).unwrap(), text, "{kind}");
+        let stride = if kind == "none" { 7 } else { 1 };
+        // Up to the last byte of the archive's content; then come the end marks that a reader need not see.
+        for end in (0..data / 2).step_by(stride) {
+            control::read("tiny", &deb[..end]).unwrap_err();
+        }
+    }
+    let error = control::read("tiny", &b"!<arch>\n"[..]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("tiny: is not a Debian package"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The clients of AWS, unmodified, against `simulator kms`: boto3, the AWS CLI, and the README's lines.
 //!
-//! Needs `NITRO_AWS_CLIENTS`, the folder that `scripts/aws-clients.sh` prints; a test without it fails.
+//! Needs `NITRO_AWS_CLIENTS`, the folder that `scripts/python-tool.sh aws-clients` prints; a test without it fails.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,7 +28,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_simulator");
 fn clients() -> PathBuf {
     let value = std::env::var("NITRO_AWS_CLIENTS");
     PathBuf::from(value.unwrap_or_else(|_| {
-        panic!("NITRO_AWS_CLIENTS is not set: run `make e2e`, or export it as $(scripts/aws-clients.sh)")
+        panic!("NITRO_AWS_CLIENTS is not set: run `make e2e`, or export it as $(scripts/python-tool.sh aws-clients)")
     }))
 }
 

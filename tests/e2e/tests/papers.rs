@@ -64,6 +64,8 @@ fn the_ecosystems_validators_accept_them_and_refuse_damaged_ones() {
     let damages = [
         ("cyclonedx", "\"specVersion\"", "\"specVersio\""),
         ("cyclonedx", "\"SHA-256\"", "\"SHA-257\""),
+        ("cyclonedx", "\"pkg:deb/", "\"pkg;deb/"),
+        ("cyclonedx", "?arch=", "?z=1&arch="),
         ("spdx", "\"SPDX-2.3\"", "\"SPDX-9\""),
         ("spdx", "\"Apache-2.0\"", "\"Apache-9\""),
         ("provenance", "\"predicateType\"", "\"predicateTypo\""),
@@ -137,6 +139,50 @@ fn digests_and_registers_are_those_of_the_image() {
         property(kernel.unwrap(), "config-sha256"),
         sha256(&out("kernel.config"))
     );
+}
+
+/// The names that Debian's security data is kept by. The control files in the store were not asked here: these are facts of Debian's.
+#[test]
+fn what_is_from_debian_names_its_source_package() {
+    let (document, spdx) = (json("cdx.json"), json("spdx.json"));
+    let mut sources = BTreeSet::new();
+    for component in list(&document["components"]) {
+        let (source, version) = (
+            property(component, "source"),
+            property(component, "source-version"),
+        );
+        let debian = component["purl"]
+            .as_str()
+            .is_some_and(|purl| purl.starts_with("pkg:deb/"));
+        assert_eq!(
+            (!source.is_empty(), !version.is_empty()),
+            (debian, debian),
+            "{component}"
+        );
+        if !debian {
+            continue;
+        }
+        let name = text(&component["name"]);
+        let purl = text(&component["purl"]);
+        if !purl.contains(&format!("debian/{source}@")) {
+            assert!(purl.contains(&format!("&upstream={source}")), "{purl}");
+        }
+        let said = format!("built package from: {source} {version}");
+        let twin = |one: &&Value| one["name"] == name && one["sourceInfo"] == *said;
+        assert!(
+            list(&spdx["packages"]).iter().any(|one| twin(&one)),
+            "{name}: {said}"
+        );
+        sources.insert((property(component, "kind"), source));
+    }
+    for known in [
+        ("deb", "ca-certificates"),
+        ("kernel", "linux"),
+        ("linked", "glibc"),
+        ("linked", "rustc-web"),
+    ] {
+        assert!(sources.contains(&known), "{known:?} is not in {sources:?}");
+    }
 }
 
 /// Panics name the file they are in, so a program tells of crates in it. The bill of materials was not made from that.
@@ -282,6 +328,18 @@ fn the_page_of_the_image_is_whole_in_a_browser() {
         seen["document"]["marked"], 0,
         "nothing in the native image is red"
     );
+    // What is closed on a screen is open on paper: the last crate and the last file.
+    let pages = list(&seen["paper"]);
+    assert!((10..=20).contains(&pages.len()), "{} printed pages", pages.len());
+    let printed: Vec<&str> = pages.iter().flat_map(list).map(text).collect();
+    for expected in [
+        "Identity",
+        "zeroize",
+        "/rootfs/usr/bin/web3signer",
+        "What this page is",
+    ] {
+        assert!(printed.contains(&expected), "{expected} is not on paper");
+    }
     let text = text(&seen["document"]["text"]);
     for expected in ["No trust switch is set", "52 of 52", "ca-certificates"] {
         assert!(text.contains(expected), "{expected}");

@@ -12,7 +12,7 @@ use seccompiler::{BpfProgram, TargetArch, compile_from_json};
 use web3signer_rs::clock::Clock;
 use web3signer_rs::start::{Outside, run};
 
-pub(crate) const FILTER: &str = include_str!("../../../rootfs/seccomp/signer-native.json");
+const FILTER: &str = include_str!("../../../rootfs/seccomp/signer-native.json");
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -69,7 +69,7 @@ pub(super) fn files(sources: &Sources<'_>, root: &Tree, all: &mut All) -> Result
     let extracted = packaged.unwrap_or_else(|| Path::new(""));
     for (owner, places) in from_packages {
         if let Some(package) = sources.packages.get(owner) {
-            let mut component = deb(Kind::Package, package, sources.suite, extracted)?;
+            let mut component = deb(Kind::Package, package, sources, extracted)?;
             component.places = places;
             all.add(component);
         }

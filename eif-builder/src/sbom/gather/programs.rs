@@ -13,6 +13,7 @@ use crate::sbom::{Component, Kind, Place, purl};
 /// Packages of the build root whose code is linked into every program: the C library, the compiler's own library, and
 /// Rust's standard library with the crates that Debian compiled into it. Their names begin like this.
 const LINKED: [(&str, &str); 3] = [("libc6-dev", ""), ("libgcc-", "-dev"), ("libstd-rust-", "-dev")];
+
 /// Our programs, and what is compiled and linked into them.
 pub(super) fn programs(sources: &Sources<'_>, all: &mut All) -> Result<(), GatherError> {
     let Ingredients {
@@ -62,7 +63,7 @@ fn program(
     }
     let (packages, root) = sources.build_root;
     for package in packages.iter().filter(|package| is_linked(&package.name)) {
-        let mut part = deb(Kind::Linked, package, sources.suite, root)?;
+        let mut part = deb(Kind::Linked, package, sources, root)?;
         part.places.insert(place.clone());
         component.contains.insert(part.reference());
         all.add(part);
@@ -71,7 +72,8 @@ fn program(
     Ok(())
 }
 
-fn is_linked(name: &str) -> bool {
+/// Whether code of a package of the build root is linked into every program.
+pub(in crate::sbom) fn is_linked(name: &str) -> bool {
     LINKED.iter().any(|(start, end)| match *end {
         "" => name == *start,
         end => name.starts_with(start) && name.ends_with(end),

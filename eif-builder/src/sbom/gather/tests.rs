@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::sbom::source::SourcePackage;
 use crate::tree::{Content, Node, Tree, TreePath};
 
 fn node(path: &Path) -> Node {
@@ -71,6 +72,9 @@ fn every_file_has_an_origin() {
         sha256: Sha256::of(b"release"),
     };
     let lock = CargoLock::parse("version = 4\n").unwrap();
+    let control = "Package: libx\nVersion: 1:2+b1\nSource: xx (1:2)\n";
+    let mut origins = Origins::default();
+    origins.insert(&locked(), SourcePackage::of(&locked(), control).unwrap());
     let (locked, downloads, closures) = ([locked()], [download], BTreeMap::new());
     let sources = |owners| Sources {
         ingredients: &ingredients,
@@ -78,6 +82,7 @@ fn every_file_has_an_origin() {
         suite: "trixie",
         packages: &locked,
         owners,
+        origins: &origins,
         downloads: &downloads,
         build_root: (&[], Path::new("")),
         kernel: KernelSource::Own,
@@ -115,6 +120,12 @@ fn every_file_has_an_origin() {
         .map(|(name, places)| (name.to_owned(), places))
         .collect();
     assert_eq!(found, expected);
+    let package = all.components.values().next().unwrap();
+    assert_eq!(
+        package.purl.as_deref(),
+        Some("pkg:deb/debian/libx@1:2%2Bb1?arch=amd64&distro=trixie&upstream=xx%401:2")
+    );
+    assert_eq!(package.source.as_ref().unwrap().to_string(), "xx 1:2");
     let contents: Vec<&BTreeSet<String>> = all.components.values().map(|one| &one.contains).collect();
     assert_eq!(contents[1], &BTreeSet::from(["jar:example@1.2.3".to_owned()]));
     assert_eq!(contents[3], &BTreeSet::from(["jar:bundled@0.9".to_owned()]));

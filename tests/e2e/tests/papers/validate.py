@@ -11,9 +11,22 @@ import sys
 def cyclonedx(path):
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
+    from packageurl import PackageURL
 
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(path.read_text())
-    return [repr(error)] if error else []
+    if error:
+        return [repr(error)]
+    # The schema takes any text as a package URL.
+    wrong = []
+    for component in json.loads(path.read_text())["components"]:
+        purl = component.get("purl", "pkg:generic/none")
+        try:
+            canonical = PackageURL.from_string(purl).to_string()
+        except ValueError as error:
+            canonical = repr(error)
+        if canonical != purl:
+            wrong.append(f"{purl}: {canonical}")
+    return wrong
 
 
 def spdx(path):
