@@ -13,6 +13,7 @@
 
 mod by_hand;
 mod refused;
+mod slow;
 mod watched;
 
 use e2e::{build_image, top};
