@@ -96,6 +96,8 @@ bench: bench-deps eif simulator ## Ratios to named peers, sizes and times, measu
 	$(CARGO) build --quiet --locked --release --package web3signer-rs
 	$(CARGO) run --quiet --locked --release --package bench-signer target/release/web3signer
 	scripts/with-enclave.sh scripts/with-stores.sh $(CARGO) run --quiet --locked --release --package e2e --bin bench-service
+	$(CARGO) build --quiet --locked --release --package parent
+	scripts/with-enclave.sh $(CARGO) run --quiet --locked --release --package e2e --bin bench-tunnel target/release/parent
 
 lock: tools ## Resolve every manifest's inputs anew from the signed Debian index
 	@$(EIF_BUILDER) lock $(LOCKED)

@@ -30,6 +30,7 @@ if [ "${1:-build}" != build ]; then
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 fi
 if [ "${1:-build}" = bench ]; then
+    need socat socat
     compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
 fi
 

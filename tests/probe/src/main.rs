@@ -16,7 +16,9 @@
 //! write PATH     makes a file of what follows the line
 //! kmstool ARGS   runs the KMS tool with these arguments, separated by tabs, and what follows the line as its input
 //! kill NAME      kills the processes of its own user that run this program, and says how many
-//! ps             name, CPU time in milliseconds and peak memory in KiB of each process of its own user
+//! ps             name, CPU time in milliseconds (with that of ended children) and peak memory in KiB of each process of its
+//!                own user
+//! follow PID     CPU time in milliseconds of any process, also one that `/proc` hides, once it has ended
 //! exit N         ends with that status
 //! ```
 #![forbid(unsafe_code)]
@@ -39,6 +41,8 @@ use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 const PORT: u32 = 7000;
 const MAX_ANSWER: u64 = 64 * 1024;
 const MAX_QUESTION: u64 = 1024 * 1024;
+/// How often a followed process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 fn main() -> io::Result<ExitCode> {
     let port = std::env::args().nth(1).map(|port| port.parse());
@@ -114,6 +118,10 @@ fn act(word: &str, rest: &str, input: &mut impl io::Read) -> io::Result<Vec<u8>>
         }
         "kmstool" => kmstool::run(rest, input),
         "ps" => Ok(processes()?.into_bytes()),
+        "follow" => {
+            let pid = rest.parse().map_err(io::Error::other)?;
+            Ok(follow(pid)?.to_string().into_bytes())
+        }
         "kill" => kill(rest).map(|count| count.to_string().into_bytes()),
         _ => Err(io::Error::from_raw_os_error(22)),
     }
@@ -152,7 +160,18 @@ fn kill(program: &str) -> io::Result<usize> {
     Ok(found.len())
 }
 
-/// A line each. Linux counts CPU time in hundredths of a second here (`proc(5)`, fields 14 and 15 of `stat`).
+/// CPU time until its end, milliseconds, with at most [`LOOK_EVERY`] missing. Everybody may read this clock (`clock_getcpuclockid(3)`).
+fn follow(pid: i32) -> io::Result<u128> {
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid))?;
+    let mut last = Duration::ZERO;
+    while let Ok(now) = clock.now() {
+        last = now.into();
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(last.as_millis())
+}
+
+/// A line each. Linux counts CPU time in hundredths of a second here (`proc(5)`, fields 14 to 17 of `stat`).
 fn processes() -> io::Result<String> {
     let mut text = String::new();
     for (_, path, name) in own_processes()? {
@@ -167,8 +186,9 @@ fn processes() -> io::Result<String> {
         let status = fs::read_to_string(path.join("status")).unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        if let (Some(user), Some(system), Some(peak)) = (ticks(14), ticks(15), peak) {
-            let cpu_ms = (user + system) * 10;
+        let ticks: Option<u64> = (14..=17).map(ticks).sum();
+        if let (Some(ticks), Some(peak)) = (ticks, peak) {
+            let cpu_ms = ticks * 10;
             // Into memory: this cannot fail.
             writeln!(text, "{name} {cpu_ms} {peak}").unwrap_or_default();
         }

@@ -25,7 +25,7 @@ struct TestImage {
     own: fn(&mut Table, &Table),
 }
 
-const TEST_IMAGES: [TestImage; 3] = [
+const TEST_IMAGES: [TestImage; 4] = [
     TestImage {
         name: "service",
         like: "native",
@@ -51,6 +51,20 @@ const TEST_IMAGES: [TestImage; 3] = [
         trust: &["kms_ca"],
         more: &["/usr/bin/probe", "probe-signer"],
         own: release_of_its_own,
+    },
+    TestImage {
+        name: "tunnel",
+        like: "native",
+        trust: &["kms_ca", "memory_slashing"],
+        more: &[
+            "/usr/bin/far-end",
+            "/usr/bin/probe",
+            "far-end",
+            "socat",
+            "probe-agent",
+            "probe-tunnel",
+        ],
+        own: far_end_before_the_signer,
     },
 ];
 
@@ -81,6 +95,29 @@ fn roots_of_its_own(test: &mut Table, shipped: &Table) {
 fn config_of_its_own(test: &mut Table, _: &Table) {
     let config = test.remove("deployment").unwrap();
     assert_eq!(config["slashing_store"]["kind"].as_str(), Some("memory"));
+}
+
+/// socat from Debian's packages, a user for it, and the signer on another port.
+fn far_end_before_the_signer(test: &mut Table, shipped: &Table) {
+    for table in ["inputs", "packages"] {
+        assert_ne!(test[table], shipped[table], "{table}");
+        test[table] = shipped[table].clone();
+    }
+    let retain = |rows: &mut Value, key: &str, own: &[&str]| {
+        let rows = rows.as_array_mut().unwrap();
+        let before = rows.len();
+        rows.retain(|row| !own.contains(&row[key].as_str().unwrap()));
+        assert_eq!(before - rows.len(), own.len(), "{own:?}");
+    };
+    retain(&mut test["link"], "path", &["/lib", "/lib64"]);
+    retain(&mut test["user"], "name", &["tunnel"]);
+    let services = test["service"].as_array_mut().unwrap();
+    let signer = services
+        .iter_mut()
+        .find(|row| row["name"].as_str() == Some("signer"))
+        .unwrap();
+    let words = signer["exec"].as_array_mut().unwrap();
+    assert_eq!(words.remove(2).as_str(), Some("--http-listen-port=9001"));
 }
 
 fn manifest(name: &str) -> Table {

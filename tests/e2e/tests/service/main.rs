@@ -14,6 +14,7 @@
 mod audited;
 mod by_hand;
 mod refused;
+mod slow;
 mod watched;
 
 use e2e::{build_image, top};
