@@ -87,7 +87,7 @@ const fn tool(command: &'static str, package: &'static str, purpose: Purpose, re
 }
 
 /// The commands. `scripts/host-deps.sh` has the same.
-pub const TOOLS: [Tool; 14] = [
+pub const TOOLS: [Tool; 15] = [
     tool(
         "cc",
         "gcc",
@@ -157,6 +157,12 @@ pub const TOOLS: [Tool; 14] = [
         "lints the shell scripts",
     ),
     tool("zsh", "zsh", Purpose::Test, "judges the shell completions"),
+    tool(
+        "socat",
+        "socat",
+        Purpose::Bench,
+        "the tunnel that ours is measured beside",
+    ),
 ];
 
 /// Oldest Rust of the host tools: `rust-version` of the workspace.
