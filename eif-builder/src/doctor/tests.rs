@@ -126,8 +126,9 @@ fn each_missing_tool_is_named_with_its_package() {
             text.contains(&format!("sudo apt-get install {}\n", tool.package)),
             "{text}"
         );
-        assert_eq!(report.is_fit(Purpose::Build), tool.purpose != Purpose::Build);
-        assert!(!report.is_fit(Purpose::Test));
+        for purpose in PURPOSES {
+            assert_eq!(report.is_fit(purpose), purpose < tool.purpose, "{text}");
+        }
     }
     let made = |without| Made {
         without,
