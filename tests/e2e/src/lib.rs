@@ -14,7 +14,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -25,6 +24,7 @@ use simulator::emulator::Emulator;
 use simulator::enclave::{Config, Enclave};
 use simulator::record::Milestone;
 
+pub mod probe;
 pub mod service;
 
 /// Patience with a step of an emulated machine on a busy host.
@@ -179,12 +179,7 @@ impl Booted {
     /// Asks the probe of the test image.
     #[must_use]
     pub fn probe(&self, question: &str) -> String {
-        let mut stream = self.connect(7000);
-        stream.write_all(format!("{question}\n").as_bytes()).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        String::from_utf8_lossy(&probe::ask(self.connect(7000), question, b"")).into_owned()
     }
 }
 

@@ -11,16 +11,15 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::service::artefacts::{Certificate, Operator, REGION, SERVER, STACK, Validator, validator};
 use e2e::service::client::Client;
-use e2e::service::kms::{CREDENTIALS, Kms};
+use e2e::service::kms::Kms;
 use e2e::service::parent::{Parent, Settings};
 use e2e::{Booted, boot, eif_builder, pcrs, place, said, top};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The tarball of the stand-in, as the manifest names it.
 const TARBALL: &str = "web3signer-standin.tar.gz";
@@ -133,20 +132,11 @@ impl World<'_> {
         let credential = json!({ "version": 1, "postgresql": {
             "username": "signer", "password": "planted-password", "ca_pem": self.server.pem,
         } });
-        let [id, secret, token] = CREDENTIALS;
-        let keys: Vec<Value> = self
-            .validators
-            .iter()
-            .map(|v| json!({ "ciphertext": self.operator.key(v), "pubkey": v.public }))
-            .collect();
-        let message = json!({
-            "operation": "init",
-            "credential": { "access_key_id": id, "secret_access_key": secret, "token": token },
-            "encrypted_tls_key": { "ciphertext": self.operator.tls(&self.server) },
-            "encrypted_validator_keys": keys,
-            "encrypted_clients": { "ciphertext": self.operator.clients(2, &[&self.client]) },
-            "encrypted_slashing_credential": { "ciphertext": self.operator.credential(&credential) },
-        });
+        let mut message = self
+            .operator
+            .init(&self.server, (2, &self.client), &self.validators);
+        let credential = self.operator.credential(&credential);
+        message["encrypted_slashing_credential"] = json!({ "ciphertext": credential });
         let mut stream = booted.connect(abi::vsock::SERVICE_PORT);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(message.to_string().as_bytes()).unwrap();
@@ -174,12 +164,7 @@ impl World<'_> {
 
 /// Asks the probe that runs as the signer's user.
 fn probe(booted: &Booted, question: &str) -> String {
-    let mut stream = booted.connect(7001);
-    stream.write_all(format!("{question}\n").as_bytes()).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&e2e::probe::ask(booted.connect(7001), question, b"")).into_owned()
 }
 
 /// Finds Java among the processes that its user sees, and looks at what it may do. Gives its number.

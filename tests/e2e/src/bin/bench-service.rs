@@ -14,10 +14,8 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,8 +26,9 @@ use e2e::service::client::Client;
 use e2e::service::kms::{CREDENTIALS, Kms};
 use e2e::service::postgres::{Database, HOST, VSOCK_PORT};
 use e2e::service::signing::Attestation;
-use e2e::{Booted, boot, build_image, top};
+use e2e::{Booted, boot, build_image, probe, top};
 use serde_json::{Value, json};
+use simulator::enclave::connect;
 
 const KEYS: u8 = 100;
 /// Runs of the tool for one key, in the same enclave.
@@ -46,18 +45,10 @@ fn main() {
     let validators: Vec<Validator> = (1..=KEYS).map(validator).collect();
     let (server, client) = (Certificate::new(SERVER), Certificate::new("bench"));
     let operator = Operator { kms: &kms };
-    let entry = |v: &Validator| json!({ "ciphertext": operator.key(v), "pubkey": v.public });
-    let keys: Vec<Value> = validators.iter().map(entry).collect();
-    let [id, secret, token] = CREDENTIALS;
-    let init = json!({
-        "operation": "init",
-        "credential": { "access_key_id": id, "secret_access_key": secret, "token": token },
-        "encrypted_tls_key": { "ciphertext": operator.tls(&server) },
-        "encrypted_validator_keys": keys,
-        "encrypted_clients": { "ciphertext": operator.clients(1, &[&client]) },
-        "encrypted_slashing_credential": { "ciphertext": operator.credential(&database.credential(1)) },
-    })
-    .to_string();
+    let mut init = operator.init(&server, (1, &client), &validators);
+    let credential = operator.credential(&database.credential(1));
+    init["encrypted_slashing_credential"] = json!({ "ciphertext": credential });
+    let keys = init["encrypted_validator_keys"].as_array().unwrap();
     let config = json!({ "operation": "configure", "config": {
         "schema": 1, "region": REGION, "network": "hoodi", "kms_key_arn": kms.key(), "stacks": [STACK],
         "client_authentication": "known-clients",
@@ -77,7 +68,7 @@ fn main() {
     assert_eq!(booted.control(&config)["status"], 200);
     laps.lap("configure: the config into PCR16, PCRs locked");
     let provision = follow_provision(&booted);
-    let answer = booted.service(init.as_bytes());
+    let answer = booted.service(init.to_string().as_bytes());
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["status"], 200, "{answer}");
     laps.lap("init: 100 keys decrypted, files, signer healthy");
@@ -86,7 +77,7 @@ fn main() {
     let signed = client.sign(&validators[0].public, &Attestation::new(1, 2, 1).request());
     assert_eq!(signed.status, 200, "{signed:?}");
     laps.lap("first signature over TLS");
-    let cpu = look(&booted.dir().join("vsock.sock"));
+    let cpu = look(&booted);
 
     show_boot(&status);
     println!("stages, milliseconds of the host's clock:");
@@ -100,7 +91,7 @@ fn main() {
     for (name, used) in &cpu {
         println!("  {:>7}  {:>8}  {name}", used.cpu_ms, used.peak_kib);
     }
-    let single = one_tool_a_key(&booted, &kms, &keys);
+    let single = one_tool_a_key(&booted, &kms, keys);
     let ours = laps.total();
     let theirs = FIXED.iter().sum::<Duration>() + single * u32::from(KEYS);
     println!(
@@ -171,37 +162,26 @@ fn follow_provision(booted: &Booted) -> JoinHandle<u64> {
     std::thread::spawn(move || {
         loop {
             if let Some(pid) = record.console_lines().iter().find_map(started) {
-                let answer = ask(&sockets, PROBES[1], &format!("follow {pid}"));
-                return answer.trim_start_matches("ok ").parse().unwrap();
+                let stream = connect(&sockets, PROBES[1]).unwrap();
+                return probe::told(stream, &format!("follow {pid}")).parse().unwrap();
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     })
 }
 
-/// `ps` of both probes: a line `NAME CPU_MS PEAK_KIB` for each process of their users.
-fn look(sockets: &Path) -> BTreeMap<String, Used> {
+/// The processes of both probes' users, by name.
+fn look(booted: &Booted) -> BTreeMap<String, Used> {
     let mut seen = BTreeMap::<String, Used>::new();
-    for line in PROBES.map(|port| ask(sockets, port, "ps")).join("\n").lines() {
-        let words: Vec<&str> = line.trim_start_matches("ok ").split(' ').collect();
-        if let [name, cpu, peak] = words[..] {
-            let used = seen.entry(name.to_owned()).or_default();
-            used.cpu_ms += cpu.parse::<u64>().unwrap();
-            used.peak_kib = used.peak_kib.max(peak.parse().unwrap());
-        }
+    for process in PROBES
+        .into_iter()
+        .flat_map(|port| probe::processes(booted.connect(port)))
+    {
+        let used = seen.entry(process.name).or_default();
+        used.cpu_ms += process.cpu_ms;
+        used.peak_kib = used.peak_kib.max(process.peak_kib);
     }
     seen
-}
-
-/// One question to a probe.
-fn ask(sockets: &Path, port: u32, question: &str) -> String {
-    let mut stream = UnixStream::connect(sockets).unwrap();
-    write!(stream, "CONNECT {port}\n{question}\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (_, answer) = answer.split_once('\n').unwrap();
-    assert!(answer.starts_with("ok "), "{question}: {answer}");
-    answer.to_owned()
 }
 
 /// The published way: one process, one key pair, one TLS session for each key.
@@ -209,13 +189,7 @@ fn one_tool_a_key(booted: &Booted, kms: &Kms, keys: &[Value]) -> Duration {
     let authority = std::fs::read_to_string(top().join("tests/e2e/data/kms-ca/ca.pem")).unwrap();
     let file = "/run/signer/bench-ca.pem";
     let ask = |question: &str, input: &str| {
-        let mut stream = booted.connect(PROBES[0]);
-        stream
-            .write_all(format!("{question}\n{input}").as_bytes())
-            .unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
+        let answer = probe::ask(booted.connect(PROBES[0]), question, input.as_bytes());
         String::from_utf8_lossy(&answer).into_owned()
     };
     assert!(ask(&format!("write {file}"), &authority).starts_with("ok"));
@@ -283,10 +257,7 @@ fn listen(booted: &Booted) -> SocketAddr {
     let sockets = booted.dir().join("vsock.sock");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let mut service = UnixStream::connect(&sockets).unwrap();
-            service.write_all(b"CONNECT 5000\n").unwrap();
-            let mut byte = [0];
-            while service.read_exact(&mut byte).is_ok() && byte != [b'\n'] {}
+            let service = connect(&sockets, abi::vsock::SERVICE_PORT).unwrap();
             carry(service, stream);
         }
     });

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use e2e::service::artefacts::{Certificate, Operator, REGION, SERVER, STACK, validator};
 use e2e::service::client::Client;
-use e2e::service::kms::{CREDENTIALS, Kms};
-use e2e::{Booted, boot, build_image, top};
+use e2e::service::kms::Kms;
+use e2e::{Booted, boot, build_image, probe, top};
 use serde_json::{Value, json};
 use simulator::forward::{Forward, Target};
 
@@ -90,20 +90,12 @@ fn initialise(booted: &Booted, kms: &Kms) -> [Certificate; 2] {
     .start(booted.dir())
     .unwrap();
     let (server, client) = (Certificate::new(SERVER), Certificate::new("bench"));
-    let (operator, validator) = (Operator { kms }, validator(1));
-    let [id, secret, token] = CREDENTIALS;
     let configure = json!({ "operation": "configure", "config": {
         "schema": 1, "region": REGION, "network": "hoodi", "kms_key_arn": kms.key(), "stacks": [STACK],
         "client_authentication": "known-clients", "slashing_store": { "kind": "memory" }, "outbound": [],
         "artefact_versions": { "tls_key": 0, "clients": 1, "slashing_credential": 0 },
     } });
-    let init = json!({
-        "operation": "init",
-        "credential": { "access_key_id": id, "secret_access_key": secret, "token": token },
-        "encrypted_tls_key": { "ciphertext": operator.tls(&server) },
-        "encrypted_validator_keys": [{ "ciphertext": operator.key(&validator), "pubkey": validator.public }],
-        "encrypted_clients": { "ciphertext": operator.clients(1, &[&client]) },
-    });
+    let init = Operator { kms }.init(&server, (1, &client), &[validator(1)]);
     let answer = booted.control(&configure.to_string());
     assert_eq!(answer["status"], 200, "{answer}");
     let answer: Value = serde_json::from_slice(&booted.service(init.to_string().as_bytes())).unwrap();
@@ -221,16 +213,15 @@ impl Side {
 
     /// CPU time so far, milliseconds.
     fn used(&self, booted: &Booted) -> [f64; 3] {
-        let (program, probe) = self.guest;
-        let said = ask(booted, probe, "ps");
-        let guest = said.lines().filter_map(|line| {
-            let mut words = line.trim_start_matches("ok ").split(' ');
-            (words.next() == Some(program)).then(|| words.next().unwrap().parse::<f64>().unwrap())
-        });
-        let stat = ask(booted, probe, "read /proc/stat");
+        let (program, port) = self.guest;
+        let processes = probe::processes(booted.connect(port));
+        let guest = processes.iter().filter(|process| process.name == program);
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let guest = guest.map(|process| process.cpu_ms as f64);
+        let stat = probe::told(booted.connect(port), "read /proc/stat");
         let ticks = stat.lines().next().unwrap().split_ascii_whitespace();
-        // `proc(5)`: after two words of ours, user, nice, system, idle, iowait, irq, softirq, in hundredths of a second.
-        let ticks: Vec<f64> = ticks.skip(2).map(|word| word.parse().unwrap()).collect();
+        // `proc(5)`: after the name, user, nice, system, idle, iowait, irq, softirq, in hundredths of a second.
+        let ticks: Vec<f64> = ticks.skip(1).map(|word| word.parse().unwrap()).collect();
         let whole = (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6]) * 10.0;
         [host_cpu_ms(self.host.id()), guest.sum(), whole]
     }
@@ -251,15 +242,6 @@ fn host_cpu_ms(pid: u32) -> f64 {
     // `proc(5)`: fields 14 to 17, in hundredths of a second; `after` begins with field 3.
     let ticks = fields[11..15].iter().map(|text| text.parse::<f64>().unwrap());
     ticks.sum::<f64>() * 10.0
-}
-
-fn ask(booted: &Booted, port: u32, question: &str) -> String {
-    let mut stream = booted.connect(port);
-    writeln!(stream, "{question}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("ok "), "{question}: {answer}");
-    answer
 }
 
 fn free_address() -> SocketAddr {

@@ -14,7 +14,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::service::kms::Kms;
+use crate::service::kms::{CREDENTIALS, Kms};
 
 pub const REGION: &str = "us-east-1";
 pub const STACK: &str = "0f9e8d7c-0000-4000-8000-00000000000a";
@@ -160,6 +160,24 @@ impl Operator<'_> {
 
     pub fn credential(&self, payload: &Value) -> String {
         self.other(Kind::SlashingCredential, payload)
+    }
+
+    /// The parent's `init`: keys in their compact form, and this version of a list of one client.
+    pub fn init(
+        &self,
+        server: &Certificate,
+        (clients_version, client): (u64, &Certificate),
+        validators: &[Validator],
+    ) -> Value {
+        let [id, secret, token] = CREDENTIALS;
+        let entry = |v: &Validator| json!({ "ciphertext": self.key(v), "pubkey": v.public });
+        json!({
+            "operation": "init",
+            "credential": { "access_key_id": id, "secret_access_key": secret, "token": token },
+            "encrypted_tls_key": { "ciphertext": self.tls(server) },
+            "encrypted_validator_keys": validators.iter().map(entry).collect::<Vec<_>>(),
+            "encrypted_clients": { "ciphertext": self.clients(clients_version, &[client]) },
+        })
     }
 
     fn other(&self, kind: Kind, payload: &Value) -> String {

@@ -1,16 +1,15 @@
 //! What the watchdog's configuration says in the tests, and a hand that reaches into its enclave.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde_json::Value;
 use simulator::enclave::connect;
 
-use crate::place;
 use crate::service::artefacts::{REGION, SERVER};
 use crate::service::imds::Imds;
 use crate::service::moto::Moto;
+use crate::{place, probe};
 
 /// A watchdog and what is around it.
 pub struct Watching<'a> {
@@ -91,10 +90,7 @@ fn inline(value: &Value) -> String {
 
 /// Asks the test image's probe on this port to kill a process of its user, by its program.
 pub fn kill(sockets: &Path, port: u32, program: &str) {
-    let mut stream = connect(&sockets.join("vsock.sock"), port).unwrap();
-    stream.set_read_timeout(Some(crate::PATIENCE)).unwrap();
-    writeln!(stream, "kill {program}").unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
-    assert_eq!(said, "ok 1", "one process was killed");
+    let stream = connect(&sockets.join("vsock.sock"), port).unwrap();
+    let killed = probe::told(stream, &format!("kill {program}"));
+    assert_eq!(killed, "1", "one process was killed");
 }

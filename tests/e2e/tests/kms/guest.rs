@@ -1,8 +1,5 @@
 //! The tool inside the enclave, run through the probe of the test image.
 
-use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
-
 use e2e::Booted;
 
 use crate::service::{self, Service};
@@ -77,12 +74,6 @@ impl<'a> Guest<'a> {
     }
 
     fn ask(&self, line: &str, input: &[u8]) -> Vec<u8> {
-        let mut stream = self.booted.connect(PORT);
-        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-        stream.write_all(input).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        answer
+        e2e::probe::ask(self.booted.connect(PORT), line, input)
     }
 }
