@@ -4,13 +4,14 @@
 //! the output under another name and renamed when it is whole. It builds no part and parses no command line.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use eif::{Architecture, EifWriter, Metadata, Part, Parts, Signature, WriteError, Written};
 use serde_json::Value;
 
+use crate::file::{OpenError, failed, open_regular};
 use crate::partial::{Partial, PartialError};
 use crate::sign::{self, SignError, Signed, Signer};
 
@@ -47,24 +48,14 @@ pub struct Assembly {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
-    /// A part could not be opened.
-    #[error("cannot open the {role} {}", path.display())]
+    /// A part cannot be opened.
+    #[error("the {role} cannot be used")]
     Open {
         /// `kernel`, `ramdisk` or `custom metadata`.
         role: &'static str,
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's reason.
+        /// Why.
         #[source]
-        source: io::Error,
-    },
-    /// A part is a folder, a pipe or a device.
-    #[error("the {role} {} is not a regular file", path.display())]
-    NotAFile {
-        /// `kernel`, `ramdisk` or `custom metadata`.
-        role: &'static str,
-        /// Its path.
-        path: PathBuf,
+        source: OpenError,
     },
     /// There is nothing to boot.
     #[error("the kernel {} is empty", path.display())]
@@ -199,17 +190,17 @@ fn write(assembly: &Assembly) -> Result<(Partial, Written), AssembleError> {
 /// Reads a file of custom metadata: at most 4096 bytes of JSON.
 ///
 /// # Errors
-/// [`AssembleError`] `Open`, `NotAFile`, `CustomMetadataTooLong` or `CustomMetadata`.
+/// [`AssembleError`] `Open`, `CustomMetadataTooLong` or `CustomMetadata`.
 pub fn custom_metadata(path: &Path) -> Result<Value, AssembleError> {
     let role = "custom metadata";
     let input = Input::open(role, path)?;
     let mut bytes = Vec::new();
     let mut file = input.file.take(MAX_CUSTOM_METADATA_BYTES + 1);
     file.read_to_end(&mut bytes)
-        .map_err(|source| AssembleError::Open {
+        .map_err(failed("read", path))
+        .map_err(|error| AssembleError::Open {
             role,
-            path: path.to_owned(),
-            source,
+            source: error.into(),
         })?;
     let path = path.to_owned();
     if bytes.len() as u64 > MAX_CUSTOM_METADATA_BYTES {
@@ -220,20 +211,12 @@ pub fn custom_metadata(path: &Path) -> Result<Value, AssembleError> {
 
 impl Input {
     fn open(role: &'static str, path: &Path) -> Result<Self, AssembleError> {
-        let fail = |source| AssembleError::Open {
-            role,
-            path: path.to_owned(),
-            source,
-        };
-        // Looked at before it is opened: opening a pipe would wait for a writer.
-        if !fs::metadata(path).map_err(fail)?.is_file() {
-            return Err(AssembleError::NotAFile {
-                role,
-                path: path.to_owned(),
-            });
-        }
-        let file = File::open(path).map_err(fail)?;
-        let found = file.metadata().map_err(fail)?;
+        let fail = |source| AssembleError::Open { role, source };
+        let file = open_regular(path).map_err(fail)?;
+        let found = file
+            .metadata()
+            .map_err(failed("look at", path))
+            .map_err(|error| fail(error.into()))?;
         Ok(Self {
             role,
             path: path.to_owned(),

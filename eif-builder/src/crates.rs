@@ -21,6 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Hasher, Sha256};
+use crate::file::FileError;
 use crate::part::{BuiltPart, Part, PartError, PartFile, Root, Source, Workshop};
 use crate::store::{StoreError, remove_tree};
 use elf::ElfError;
@@ -65,15 +66,9 @@ pub enum CrateError {
         #[source]
         source: Box<VendorError>,
     },
-    /// A file of the reduced workspace cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// The reduced workspace cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -167,7 +162,7 @@ impl CrateShop<'_> {
         let source = store.scratch_path();
         let written = reduced.write(&source, &vendored.lock);
         let built = written
-            .map_err(|(path, source)| CrateError::Write { path, source })
+            .map_err(CrateError::from)
             .and_then(|()| self.compile(&reduced, &source, &vendored.crates));
         drop(remove_tree(&source));
         built

@@ -6,8 +6,7 @@
 //! signature.
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use eif::{EifError, EifFile, Measured, SectionKind, Signature};
@@ -18,6 +17,7 @@ use crate::both::both;
 use crate::cpio_read::{Budget, printable};
 use crate::cursor::Cursor;
 use crate::digest::Sha256;
+use crate::file::{OpenError, open_regular};
 use crate::initramfs::{self, Segment};
 
 mod text;
@@ -31,21 +31,9 @@ const MAX_METADATA_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescribeError {
-    /// The file could not be opened.
-    #[error("cannot open {}", path.display())]
-    Open {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The file is not an image, or not one that can be relied on.
     #[error("{} is not a valid image", path.display())]
     Image {
@@ -160,17 +148,7 @@ pub fn describe(path: &Path) -> Result<Description, DescribeError> {
 /// # Errors
 /// [`DescribeError`].
 pub fn describe_within(path: &Path, mut budget: Budget) -> Result<Description, DescribeError> {
-    let unopened = |source| DescribeError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(unopened)?.is_file() {
-        return Err(DescribeError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    let file = File::open(path).map_err(unopened)?;
+    let file = open_regular(path)?;
     facts(&file, &mut budget).map_err(|source| DescribeError::Image {
         path: path.to_owned(),
         source,

@@ -4,8 +4,7 @@
 //! the files that differ; only one file is in memory at a time, and of each no more is kept than what is compared. So the
 //! images may be of any size and made by anyone. Nothing is verified here: see [`crate::verify`].
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use eif::{EifError, EifFile, Measured, SectionKind};
@@ -14,6 +13,7 @@ use serde::Serialize;
 use crate::both::both;
 use crate::cpio_read::Budget;
 use crate::cursor::Cursor;
+use crate::file::{OpenError, open_regular};
 
 mod anatomy;
 mod facts;
@@ -30,21 +30,9 @@ pub use ramdisk::{FileDifference, RamdiskDifference};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiffError {
-    /// The file could not be opened.
-    #[error("cannot open {}", path.display())]
-    Open {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The file is not an image, or not one that can be relied on.
     #[error("{} is not a valid image", path.display())]
     Image {
@@ -164,7 +152,7 @@ struct Side<'a> {
 /// # Errors
 /// [`DiffError`] when one of them is no image or cannot be read.
 pub fn diff(a: &Path, b: &Path, budget: Budget) -> Result<Difference, DiffError> {
-    let (file_a, file_b) = (open(a)?, open(b)?);
+    let (file_a, file_b) = (open_regular(a)?, open_regular(b)?);
     let (side_a, side_b) = both(|| Side::open(a, &file_a), || Side::open(b, &file_b));
     let (mut side_a, mut side_b) = (side_a?, side_b?);
     let registers = facts::registers(&side_a.measured.measurements, &side_b.measured.measurements);
@@ -203,20 +191,6 @@ pub fn contents(path: &str, a: &[u8], b: &[u8]) -> Content {
 #[must_use]
 pub fn kernels(a: &[u8], b: &[u8]) -> KernelDifference {
     kernel::compare(kernel::of_bytes(a), kernel::of_bytes(b))
-}
-
-fn open(path: &Path) -> Result<File, DiffError> {
-    let unopened = |source| DiffError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(unopened)?.is_file() {
-        return Err(DiffError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    File::open(path).map_err(unopened)
 }
 
 impl<'a> Side<'a> {

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::cpio_read::Budget;
 use crate::cursor::Cursor;
+use crate::file::{self, FileError, OpenError, failed, open_regular};
 use crate::initramfs::{Compression, RamdiskError, Segment, walk};
 use crate::partial::{self, PartialError};
 use crate::unpack::SinkError;
@@ -34,20 +35,12 @@ pub enum ExtractError {
     /// There is something already.
     #[error("{} is there already; name a new folder", .0.display())]
     Exists(PathBuf),
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a regular file", .0.display())]
-    NotAFile(PathBuf),
+    /// The image cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// No place beside the folder.
     #[error(transparent)]
     Place(#[from] PartialError),
@@ -112,14 +105,6 @@ pub struct Options {
     pub budget: Budget,
 }
 
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ExtractError + use<'a> {
-    move |source| ExtractError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// Takes the image at `path` apart into `dir`, which must not be there.
 ///
 /// # Errors
@@ -128,11 +113,7 @@ pub fn extract(path: &Path, dir: &Path, options: Options) -> Result<Extracted, E
     if fs::symlink_metadata(dir).is_ok() {
         return Err(ExtractError::Exists(dir.to_owned()));
     }
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(io_error("open", path))?.is_file() {
-        return Err(ExtractError::NotAFile(path.to_owned()));
-    }
-    let file = File::open(path).map_err(io_error("open", path))?;
+    let file = open_regular(path)?;
     let invalid = |source| ExtractError::Image {
         path: path.to_owned(),
         source,
@@ -159,9 +140,9 @@ impl From<EifError> for Failure {
     }
 }
 
-impl From<ExtractError> for Failure {
-    fn from(error: ExtractError) -> Self {
-        Self::Extract(error)
+impl<E: Into<ExtractError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Extract(error.into())
     }
 }
 
@@ -176,13 +157,13 @@ fn fill(image: &mut EifFile<Cursor<'_>>, dir: &Path, options: Options) -> Result
         "crc": {"stored": format!("{:08x}", header.crc), "computed": format!("{:08x}", measured.crc)},
         "Measurements": measured.measurements.to_json(),
     });
-    write(&dir.join("image.json"), format!("{facts:#}\n").as_bytes())?;
+    file::write(&dir.join("image.json"), format!("{facts:#}\n").as_bytes())?;
     if let Some(first) = image
         .signature()
         .map(Signature::signatures)
         .and_then(<[_]>::first)
     {
-        write(&dir.join("certificate.pem"), &first.certificate_pem)?;
+        file::write(&dir.join("certificate.pem"), &first.certificate_pem)?;
     }
     let mut extracted = Extracted::default();
     let mut budget = options.budget;
@@ -228,8 +209,8 @@ fn suffix(image: &mut EifFile<Cursor<'_>>, index: usize) -> Result<&'static str,
 
 fn save(image: &mut EifFile<Cursor<'_>>, index: usize, path: &Path) -> Result<(), Failure> {
     let mut section = image.section_reader(index)?;
-    let mut file = File::create_new(path).map_err(io_error("create", path))?;
-    io::copy(&mut section, &mut file).map_err(io_error("write", path))?;
+    let mut file = File::create_new(path).map_err(failed("create", path))?;
+    io::copy(&mut section, &mut file).map_err(failed("write", path))?;
     Ok(())
 }
 
@@ -242,7 +223,7 @@ fn unpack(
     extracted: &mut Extracted,
 ) -> Result<(), Failure> {
     let root = dir.join(format!("ramdisk{index}"));
-    fs::create_dir(&root).map_err(io_error("create", &root))?;
+    fs::create_dir(&root).map_err(failed("create", &root))?;
     let sink = |source| ExtractError::Sink { index, source };
     let mut unpacker = Unpacker::new(&root).map_err(sink)?;
     let walk = walk(&mut image.section_reader(section)?, budget, &mut unpacker);
@@ -261,12 +242,8 @@ fn unpack(
     let path = dir.join(format!("ramdisk{index}.list.json"));
     let listing = serde_json::to_vec_pretty(&segments.collect::<Vec<_>>())
         .map_err(io::Error::from)
-        .map_err(io_error("write", &path))?;
-    Ok(write(&path, &listing)?)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ExtractError> {
-    fs::write(path, bytes).map_err(io_error("write", path))
+        .map_err(failed("write", &path))?;
+    Ok(file::write(&path, &listing)?)
 }
 
 /// The folder beside the output; removed unless it was renamed.
@@ -278,12 +255,12 @@ struct Folder {
 impl Folder {
     fn beside(dir: &Path) -> Result<Self, ExtractError> {
         let path = partial::beside(dir)?;
-        fs::create_dir(&path).map_err(io_error("create", &path))?;
+        fs::create_dir(&path).map_err(failed("create", &path))?;
         Ok(Self { path, renamed: false })
     }
 
     fn rename_to(mut self, dir: &Path) -> Result<(), ExtractError> {
-        fs::rename(&self.path, dir).map_err(io_error("create", dir))?;
+        fs::rename(&self.path, dir).map_err(failed("create", dir))?;
         self.renamed = true;
         Ok(())
     }

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use eif::{Architecture, BuildInfo, EifWriter, Metadata, Part, Parts, WriteError, Written};
 use serde_json::{Value, json};
 
 use crate::digest::Sha256;
+use crate::file::{self, FileError, failed};
 use crate::manifest::{Manifest, ProgramName};
 use crate::policy::{self, PolicyError, PolicyParameters};
 use crate::ramdisk::{self, RamdiskError};
@@ -54,17 +55,9 @@ pub struct Ingredients<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The root could not be put together.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
@@ -77,14 +70,6 @@ pub enum ImageError {
     /// The key policy could not be made.
     #[error("cannot make the key policy")]
     Policy(#[from] PolicyError),
-}
-
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ImageError + use<'a> {
-    move |source| ImageError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 /// Makes the image in the (empty) folder `dir`: [`EIF_FILE`], [`PCRS_FILE`], [`POLICY_FILE`], [`WEIGHTS_FILE`].
@@ -124,7 +109,7 @@ pub fn make(ingredients: &Ingredients<'_>, dir: &Path) -> Result<Written, ImageE
     }
     let written = write_eif(ingredients, &paths, &dir.join(EIF_FILE))?;
     for path in &paths {
-        fs::remove_file(path).map_err(io_error("remove", path))?;
+        fs::remove_file(path).map_err(failed("remove", path))?;
     }
     weights.insert("kernel", json!({"packed_bytes": size_of(&ingredients.kernel)?}));
     weights.insert("image", json!({"packed_bytes": written.size}));
@@ -155,13 +140,13 @@ fn program(path: &Path, mode: u16) -> Result<Node, ImageError> {
 }
 
 fn size_of(path: &Path) -> Result<u64, ImageError> {
-    Ok(fs::metadata(path).map_err(io_error("read", path))?.len())
+    Ok(fs::metadata(path).map_err(failed("read", path))?.len())
 }
 
 fn write_ramdisk(tree: &Tree, level: i32, path: &Path) -> Result<u64, ImageError> {
-    let mut out = BufWriter::new(File::create_new(path).map_err(io_error("create", path))?);
+    let mut out = BufWriter::new(File::create_new(path).map_err(failed("create", path))?);
     let size = ramdisk::write(tree, level, &mut out)?;
-    out.flush().map_err(io_error("write", path))?;
+    out.flush().map_err(failed("write", path))?;
     Ok(size)
 }
 
@@ -185,7 +170,7 @@ fn write_eif(
         custom: Value::Null,
     };
     let open = |path: &Path| -> Result<(File, u64), ImageError> {
-        let file = File::open(path).map_err(io_error("open", path))?;
+        let file = File::open(path).map_err(failed("open", path))?;
         Ok((file, size_of(path)?))
     };
     let (mut kernel, kernel_size) = open(&ingredients.kernel)?;
@@ -214,16 +199,16 @@ fn write_eif(
             .collect(),
         signature: None,
     };
-    let mut out = File::create_new(path).map_err(io_error("create", path))?;
+    let mut out = File::create_new(path).map_err(failed("create", path))?;
     let written = writer.write(parts, &mut out)?;
-    out.sync_all().map_err(io_error("write", path))?;
+    out.sync_all().map_err(failed("write", path))?;
     Ok(written)
 }
 
 fn write_descriptions(manifest: &Manifest, written: &Written, dir: &Path) -> Result<(), ImageError> {
     let eif = dir.join(EIF_FILE);
-    let mut file = File::open(&eif).map_err(io_error("open", &eif))?;
-    let (sha256, _) = Sha256::of_reader(&mut file).map_err(io_error("read", &eif))?;
+    let mut file = File::open(&eif).map_err(failed("open", &eif))?;
+    let (sha256, _) = Sha256::of_reader(&mut file).map_err(failed("read", &eif))?;
     let mut pcrs = serde_json::Map::from_iter([
         ("Measurements".to_owned(), written.measurements.to_json()),
         ("EifSha256".to_owned(), json!(sha256.to_string())),
@@ -239,10 +224,10 @@ fn write_descriptions(manifest: &Manifest, written: &Written, dir: &Path) -> Res
     let images = vec![policy::read_pcrs(&manifest.name, text.as_bytes())?];
     let policy = policy::policy_text(images, &PolicyParameters::default())?;
     let path = dir.join(POLICY_FILE);
-    fs::write(&path, policy.as_str()).map_err(io_error("write", &path))
+    Ok(file::write(&path, policy.as_str().as_bytes())?)
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), ImageError> {
     let text = format!("{value:#}\n");
-    fs::write(path, text).map_err(io_error("write", path))
+    Ok(file::write(path, text.as_bytes())?)
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::debian::index::Source;
 use crate::debian::resolve::{ResolveError, Universe};
 use crate::fetch::http::HttpError;
 use crate::fetch::{FetchError, Fetcher};
+use crate::file::{FileError, failed};
 use crate::lock::{Input, Lock, LockError, Locked, LockedDownload, LockedPackage, LockedSource};
+use crate::partial::{Partial, PartialError};
 use crate::request::{DownloadRequest, Request, RequestError, SourceRequest, matches};
 use crate::store::Store;
 use crate::suite::{Suite, SuiteError, SuiteSource};
@@ -44,17 +46,12 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockCmdError {
-    /// A file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// "read", "write".
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The lock cannot be written.
+    #[error(transparent)]
+    Output(#[from] PartialError),
     /// There is no lock beside the manifest.
     #[error("{} does not exist; run `make lock`", .0.display())]
     NoLock(PathBuf),
@@ -123,7 +120,7 @@ pub fn check(manifest: &Path) -> Result<Locked, LockCmdError> {
     let request = read_request(manifest)?;
     let path = lock_path(manifest);
     let text = match read(&path) {
-        Err(LockCmdError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(LockCmdError::File(FileError { source, .. })) if source.kind() == io::ErrorKind::NotFound => {
             return Err(LockCmdError::NoLock(path));
         }
         other => other?,
@@ -134,7 +131,7 @@ pub fn check(manifest: &Path) -> Result<Locked, LockCmdError> {
 /// Reads the `[inputs]` of a manifest.
 ///
 /// # Errors
-/// [`LockCmdError::Io`], [`LockCmdError::Request`].
+/// [`LockCmdError::File`], [`LockCmdError::Request`].
 pub fn read_request(manifest: &Path) -> Result<Request, LockCmdError> {
     Request::from_manifest(&read(manifest)?).map_err(|source| LockCmdError::Request {
         path: manifest.to_owned(),
@@ -305,26 +302,19 @@ fn lock_source(source: &Source<'_>, pattern: &str) -> Result<LockedSource, LockC
 }
 
 fn read(path: &Path) -> Result<String, LockCmdError> {
-    let refuse = |source| LockCmdError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let size = fs::metadata(path).map_err(refuse)?.len();
+    let size = fs::metadata(path).map_err(failed("read", path))?.len();
     if size > MAX_FILE_BYTES {
-        return Err(refuse(io::ErrorKind::FileTooLarge.into()));
+        return Err(failed("read", path)(io::ErrorKind::FileTooLarge.into()).into());
     }
-    fs::read_to_string(path).map_err(refuse)
+    Ok(fs::read_to_string(path).map_err(failed("read", path))?)
 }
 
 /// Replaces a file as a whole or not at all.
 fn write(path: &Path, text: &str) -> Result<(), LockCmdError> {
-    let temporary = path.with_extension("lock.new");
-    let refuse = |source| LockCmdError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
-    fs::write(&temporary, text).map_err(refuse)?;
-    fs::rename(&temporary, path).map_err(refuse)
+    let mut partial = Partial::beside(path)?;
+    partial
+        .file
+        .write_all(text.as_bytes())
+        .map_err(failed("write", path))?;
+    Ok(partial.rename_to(path)?)
 }

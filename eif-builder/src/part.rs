@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
 use crate::enter::{self, Bind, EnterError, Job, Limits};
+use crate::file::{self, FileError, failed};
 use crate::listing::{Entry, Listing, ListingError};
 use crate::store::{Store, StoreError, remove_tree};
 
@@ -67,16 +68,8 @@ pub enum PartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The script could not be run.
     #[error("cannot build {name}")]
     Enter {
@@ -150,7 +143,7 @@ impl BuiltPart {
             return Err(PartError::Damaged(path));
         };
         let read = File::open(&path).and_then(|mut file| Sha256::of_reader(&mut file));
-        if read.map_err(io_error("read", &path))? != (*sha256, *size) {
+        if read.map_err(failed("read", &path))? != (*sha256, *size) {
             return Err(PartError::Damaged(path));
         }
         Ok(PartFile {
@@ -205,7 +198,7 @@ impl Workshop<'_> {
                 path: path.clone(),
                 source,
             })?;
-            Ok::<(), E>(fs::write(&path, record).map_err(io_error("write", &path))?)
+            Ok::<(), E>(file::write(&path, &record).map_err(PartError::from)?)
         })?;
         Ok(load(key, &path)?)
     }
@@ -215,7 +208,7 @@ impl Workshop<'_> {
         let (stage, build, texts) = (work.join("stage"), work.join("build"), work.join("texts"));
         let logs = self.store.root().join("logs");
         for dir in [&stage, &build, &texts, &logs, out] {
-            fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+            fs::create_dir_all(dir).map_err(failed("create", dir))?;
         }
         let short: String = key.to_string().chars().take(12).collect();
         let log_path = logs.join(format!("{}-{short}.log", part.name));
@@ -225,7 +218,7 @@ impl Workshop<'_> {
             .read(true)
             .write(true)
             .open(&log_path)
-            .map_err(io_error("create", &log_path))?;
+            .map_err(failed("create", &log_path))?;
         let bind = |host: &Path, inside: &str, writable| Bind {
             host: host.to_path_buf(),
             inside: inside.to_owned(),
@@ -242,7 +235,7 @@ impl Workshop<'_> {
                 Source::File { host, .. } | Source::Dir { host, .. } => binds.push(bind(host, inside, false)),
                 Source::Text(text) => {
                     let host = texts.join(n.to_string());
-                    fs::write(&host, text).map_err(io_error("write", &host))?;
+                    fs::write(&host, text).map_err(failed("write", &host))?;
                     binds.push(bind(&host, inside, false));
                 }
             }
@@ -270,7 +263,7 @@ impl Workshop<'_> {
             Err(EnterError::Failed { status }) => Err(PartError::Failed {
                 name: part.name.to_owned(),
                 status,
-                tail: tail(&mut log).map_err(io_error("read", &log_path))?,
+                tail: tail(&mut log).map_err(failed("read", &log_path))?,
                 log: log_path,
             }),
             other => other.map_err(|source| PartError::Enter {
@@ -281,17 +274,9 @@ impl Workshop<'_> {
     }
 }
 
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PartError + use<'a> {
-    move |source| PartError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
 fn load(key: Sha256, path: &Path) -> Result<BuiltPart, PartError> {
     let record = path.join("part.json");
-    let bytes = fs::read(&record).map_err(io_error("read", &record))?;
+    let bytes = fs::read(&record).map_err(failed("read", &record))?;
     let Record { outputs, .. } = serde_json::from_slice(&bytes).map_err(|source| PartError::Record {
         path: record.clone(),
         source,

@@ -1,9 +1,10 @@
 //! A file that is whole or not there: written beside its place under another name, and renamed at the end.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::file::{FileError, failed};
 
 /// Why the file beside the output could not be made or renamed.
 #[derive(Debug, thiserror::Error)]
@@ -15,17 +16,9 @@ pub enum PartialError {
         /// The path.
         output: PathBuf,
     },
-    /// The operating system refused.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// `create`, `write` or `replace`.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// It cannot be created, written or renamed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// The file beside the output; removed unless it was renamed.
@@ -61,30 +54,25 @@ impl Partial {
     pub fn beside(output: &Path) -> Result<Self, PartialError> {
         let path = beside(output)?;
         let mut options = File::options();
-        match options.read(true).write(true).create_new(true).open(&path) {
-            Ok(file) => Ok(Self {
-                path,
-                file,
-                renamed: false,
-            }),
-            Err(source) => Err(PartialError::Io {
-                action: "create",
-                path,
-                source,
-            }),
-        }
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(failed("create", &path))?;
+        Ok(Self {
+            path,
+            file,
+            renamed: false,
+        })
     }
 
     /// Puts the file in its place; what was there is replaced.
     ///
     /// # Errors
-    /// [`PartialError::Io`]; the output is then as it was.
+    /// [`PartialError::File`]; the output is then as it was.
     pub fn rename_to(mut self, output: &Path) -> Result<(), PartialError> {
-        fs::rename(&self.path, output).map_err(|source| PartialError::Io {
-            action: "replace",
-            path: output.to_owned(),
-            source,
-        })?;
+        fs::rename(&self.path, output).map_err(failed("replace", output))?;
         self.renamed = true;
         Ok(())
     }

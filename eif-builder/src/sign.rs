@@ -11,9 +11,8 @@ pub mod key;
 pub mod kms;
 pub mod pem;
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
 use attest::UnixMs;
 use eif::{
@@ -24,6 +23,7 @@ use eif::{
 use self::certificate::{CertificateError, SigningCertificate};
 use self::key::{KeyError, SigningKey};
 use crate::cursor::Cursor;
+use crate::file::{OpenError, failed, open_regular};
 use crate::partial::{Partial, PartialError};
 
 /// Why nothing was signed.
@@ -65,21 +65,9 @@ pub enum SignError {
     /// The signature does not fit into an image.
     #[error("the signature does not fit into an image")]
     Section(#[from] SignatureError),
-    /// The image could not be opened.
-    #[error("cannot open {}", path.display())]
-    Open {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The image is none that can be relied on.
     #[error("this is not an image that can be signed")]
     Image(#[from] EifError),
@@ -186,17 +174,7 @@ impl Signer {
 /// # Errors
 /// [`SignError`]; `output` is then what it was before, and no other file is left.
 pub fn sign_image(path: &Path, output: &Path, signer: &Signer) -> Result<Signed, SignError> {
-    let unopened = |source| SignError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(unopened)?.is_file() {
-        return Err(SignError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    let file = File::open(path).map_err(unopened)?;
+    let file = open_regular(path)?;
     let (partial, done) = signed_copy(&file, output, signer)?;
     partial.rename_to(output)?;
     Ok(done)
@@ -230,11 +208,11 @@ pub(crate) fn signed_copy(
         measurements: after.measurements,
         size: written.length(),
     };
-    partial.file.sync_all().map_err(|source| PartialError::Io {
-        action: "write",
-        path: output.to_owned(),
-        source,
-    })?;
+    partial
+        .file
+        .sync_all()
+        .map_err(failed("write", output))
+        .map_err(PartialError::from)?;
     Ok((partial, done))
 }
 

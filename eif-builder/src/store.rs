@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::{Hasher, Sha256};
+use crate::file::{FileError, failed};
 use crate::length::Length;
 
 /// Why the store could not do what was asked.
@@ -26,16 +27,8 @@ use crate::length::Length;
 #[non_exhaustive]
 pub enum StoreError {
     /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried, as a verb phrase: "create", "rename into place".
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Bytes that were to become a blob are not the expected ones.
     #[error("{name}: expected sha256 {expected} ({expected_bytes}), got {actual} ({actual_bytes} bytes)")]
     Mismatch {
@@ -50,14 +43,6 @@ pub enum StoreError {
         /// Size of what came.
         actual_bytes: u64,
     },
-}
-
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + use<'a> {
-    move |source| StoreError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 /// A handle on a store. Cheap to clone; may be used from several threads.
@@ -113,9 +98,9 @@ impl VerifiedBlob {
     /// Opens the blob for reading.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the file has gone since it was checked.
+    /// [`StoreError::File`] when the file has gone since it was checked.
     pub fn open(&self) -> Result<File, StoreError> {
-        File::open(&self.path).map_err(io_error("open", &self.path))
+        Ok(File::open(&self.path).map_err(failed("open", &self.path))?)
     }
 }
 
@@ -123,12 +108,12 @@ impl Store {
     /// Opens the store at `root`, making it if it is not there, and clears what killed builds left.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the folder cannot be made, written or locked.
+    /// [`StoreError::File`] when the folder cannot be made, written or locked.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         for name in ["blobs", "parts", "locks", "tmp"] {
             make_dir(&root.join(name))?;
         }
-        let root = root.canonicalize().map_err(io_error("resolve", root))?;
+        let root = root.canonicalize().map_err(failed("resolve", root))?;
         let tmp = root.join("tmp");
         // Whoever holds this lock may create and clear scratch folders: closes the race between the two.
         let gate = lock_file(&root.join("locks/tmp"))?;
@@ -170,7 +155,7 @@ impl Store {
     /// and counts as absent.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the file cannot be read.
+    /// [`StoreError::File`] when the file cannot be read.
     pub fn blob(
         &self,
         sha256: Sha256,
@@ -180,20 +165,20 @@ impl Store {
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_error("open", &path)(error)),
+            Err(error) => return Err(failed("open", &path)(error).into()),
         };
-        let (actual, size) = Sha256::of_reader(&mut file).map_err(io_error("read", &path))?;
+        let (actual, size) = Sha256::of_reader(&mut file).map_err(failed("read", &path))?;
         if actual == sha256 && length.into().admits(size) {
             return Ok(Some(VerifiedBlob { path, sha256, size }));
         }
-        fs::remove_file(&path).map_err(io_error("remove the damaged", &path))?;
+        fs::remove_file(&path).map_err(failed("remove the damaged", &path))?;
         Ok(None)
     }
 
     /// Begins a blob that must turn out to have this digest and size. `name` is used in errors.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the temporary file cannot be made.
+    /// [`StoreError::File`] when the temporary file cannot be made.
     pub fn blob_writer(
         &self,
         name: &str,
@@ -207,7 +192,7 @@ impl Store {
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .map_err(io_error("create", &path))?;
+            .map_err(failed("create", &path))?;
         Ok(BlobWriter {
             store: self.clone(),
             name: name.to_owned(),
@@ -233,7 +218,7 @@ impl Store {
     /// A part is whole or absent: when `build` fails or is killed, nothing is left under the key.
     ///
     /// # Errors
-    /// Whatever `build` fails with, or [`StoreError::Io`].
+    /// Whatever `build` fails with, or [`StoreError::File`].
     pub fn part_or_build<E: From<StoreError>>(
         &self,
         key: Sha256,
@@ -247,13 +232,15 @@ impl Store {
             return Ok(path);
         }
         let scratch = self.scratch_path();
-        make_dir(&scratch)?;
+        make_dir(&scratch).map_err(StoreError::from)?;
         if let Err(error) = build(&scratch) {
             drop(remove_tree(&scratch));
             return Err(error);
         }
         let path = self.root.join("parts").join(key.to_string());
-        fs::rename(&scratch, &path).map_err(io_error("rename into place", &path))?;
+        fs::rename(&scratch, &path)
+            .map_err(failed("rename into place", &path))
+            .map_err(StoreError::from)?;
         drop(guard);
         Ok(path)
     }
@@ -262,7 +249,7 @@ impl Store {
     /// trusted to be right for a key; whoever uses it must take [`Store::lock`] on the same name.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be made.
+    /// [`StoreError::File`] when it cannot be made.
     pub fn shared_dir(&self, name: &str) -> Result<PathBuf, StoreError> {
         let path = self.root.join("shared").join(name);
         make_dir(&path)?;
@@ -272,7 +259,7 @@ impl Store {
     /// Waits for and holds the store-wide lock of that name until the file is dropped.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the lock file cannot be made or locked.
+    /// [`StoreError::File`] when the lock file cannot be made or locked.
     pub fn lock(&self, name: &str) -> Result<File, StoreError> {
         lock_file(&self.root.join("locks").join(name))
     }
@@ -301,10 +288,10 @@ impl BlobWriter {
     /// Forgets what was written, to begin again from another source.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the temporary file cannot be cut.
+    /// [`StoreError::File`] when the temporary file cannot be cut.
     pub fn restart(&mut self) -> Result<(), StoreError> {
-        self.file.set_len(0).map_err(io_error("truncate", &self.path))?;
-        io::Seek::rewind(&mut self.file).map_err(io_error("rewind", &self.path))?;
+        self.file.set_len(0).map_err(failed("truncate", &self.path))?;
+        io::Seek::rewind(&mut self.file).map_err(failed("rewind", &self.path))?;
         self.hasher = Hasher::new();
         self.written = 0;
         Ok(())
@@ -313,7 +300,7 @@ impl BlobWriter {
     /// Checks size and digest and moves the bytes into the store.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] with expected and actual; [`StoreError::Io`].
+    /// [`StoreError::Mismatch`] with expected and actual; [`StoreError::File`].
     pub fn commit(self) -> Result<VerifiedBlob, StoreError> {
         let actual = self.hasher.clone().finish();
         if actual != self.expected || !self.expected_bytes.admits(self.written) {
@@ -331,9 +318,9 @@ impl BlobWriter {
         }
         self.file
             .set_permissions(fs::Permissions::from_mode(0o444))
-            .map_err(io_error("protect", &self.path))?;
-        self.file.sync_all().map_err(io_error("write", &self.path))?;
-        fs::rename(&self.path, &target).map_err(io_error("rename into place", &target))?;
+            .map_err(failed("protect", &self.path))?;
+        self.file.sync_all().map_err(failed("write", &self.path))?;
+        fs::rename(&self.path, &target).map_err(failed("rename into place", &target))?;
         Ok(VerifiedBlob {
             path: target,
             sha256: self.expected,
@@ -371,12 +358,12 @@ impl Drop for BlobWriter {
     }
 }
 
-fn make_dir(path: &Path) -> Result<(), StoreError> {
+fn make_dir(path: &Path) -> Result<(), FileError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(path)
-        .map_err(io_error("create", path))
+        .map_err(failed("create", path))
 }
 
 fn lock_file(path: &Path) -> Result<File, StoreError> {
@@ -385,8 +372,8 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .write(true)
         .open(path)
-        .map_err(io_error("create", path))?;
-    file.lock().map_err(io_error("lock", path))?;
+        .map_err(failed("create", path))?;
+    file.lock().map_err(failed("lock", path))?;
     Ok(file)
 }
 
@@ -404,7 +391,7 @@ fn new_scratch(tmp: &Path) -> Result<Scratch, StoreError> {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => n += 1,
-            Err(error) => return Err(io_error("create", &path)(error)),
+            Err(error) => return Err(failed("create", &path)(error).into()),
         }
     }
 }
@@ -415,14 +402,14 @@ fn new_scratch(tmp: &Path) -> Result<Scratch, StoreError> {
     reason = "every dead folder is removed, in whatever order"
 )]
 fn clear_dead(tmp: &Path) -> Result<(), StoreError> {
-    for entry in fs::read_dir(tmp).map_err(io_error("list", tmp))? {
-        let path = entry.map_err(io_error("list", tmp))?.path();
+    for entry in fs::read_dir(tmp).map_err(failed("list", tmp))? {
+        let path = entry.map_err(failed("list", tmp))?.path();
         let dead = match File::open(path.join("alive")) {
             Ok(alive) => alive.try_lock().is_ok(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         if dead {
-            remove_tree(&path).map_err(io_error("remove", &path))?;
+            remove_tree(&path).map_err(failed("remove", &path))?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! the image is believed. The file is read once for the registers and once more for what its ramdisks hold, never held.
 //! It reads no clock and rebuilds nothing.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::cpio_read::Budget;
 use crate::cursor::Cursor;
 use crate::digest::{NotSha256, Sha256};
+use crate::file::{OpenError, open_regular};
 use crate::policy::{self, PolicyError};
 
 mod checks;
@@ -106,21 +107,9 @@ pub struct Parameters {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The file could not be opened.
-    #[error("cannot open {}", path.display())]
-    Open {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The file could not be read to its end.
     #[error("cannot read {}", path.display())]
     Read {
@@ -137,7 +126,7 @@ pub enum VerifyError {
 /// # Errors
 /// [`VerifyError`] when the file could not be looked at.
 pub fn verify(path: &Path, parameters: &Parameters) -> Result<Report, VerifyError> {
-    let file = open(path)?;
+    let file = open_regular(path)?;
     let unreadable = |source| VerifyError::Read {
         path: path.to_owned(),
         source,
@@ -195,22 +184,4 @@ fn judge(
         report.caveat("no published measurements were given (--pcrs): any sound image passes");
     }
     Ok(())
-}
-
-/// Opens a regular file for reading.
-///
-/// # Errors
-/// [`VerifyError::Open`] or [`VerifyError::NotAFile`].
-fn open(path: &Path) -> Result<File, VerifyError> {
-    let unopened = |source| VerifyError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(unopened)?.is_file() {
-        return Err(VerifyError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    File::open(path).map_err(unopened)
 }

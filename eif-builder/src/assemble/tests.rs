@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use eif::{BuildInfo, EifFile};
 
 use super::*;
+use crate::file::{FileError, OpenError};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -95,7 +96,7 @@ fn writes_an_image_and_replaces_an_old_one() {
 
 #[test]
 fn parts_at_fault() {
-    use AssembleError::{CommandLine, EmptyKernel, NotAFile, Open, Write};
+    use AssembleError::{CommandLine, EmptyKernel, Open, Write};
     let bench = Bench::new();
     let absent = bench.path("absent");
     assert!(matches!(
@@ -112,7 +113,10 @@ fn parts_at_fault() {
     ));
     assert!(matches!(
         bench.refused(|a| a.ramdisks.push(bench.path("."))),
-        NotAFile { role: "ramdisk", .. }
+        Open {
+            role: "ramdisk",
+            source: OpenError::NotAFile(_)
+        }
     ));
     bench.assemble_with(|a| a.cmdline = "x".repeat(MAX_COMMAND_LINE_BYTES));
     fs::remove_file(bench.path("out.eif")).unwrap();
@@ -161,21 +165,21 @@ fn the_output_is_never_an_input() {
     ));
     assert!(matches!(
         bench.refused(|a| a.output = bench.path("no/such/folder")),
-        Output(PartialError::Io { action: "create", .. })
+        Output(PartialError::File(FileError { action: "create", .. }))
     ));
     fs::create_dir(bench.path("folder")).unwrap();
     assert!(matches!(
         bench.refused(|a| a.output = bench.path("folder")),
-        Output(PartialError::Io {
+        Output(PartialError::File(FileError {
             action: "replace",
             ..
-        })
+        }))
     ));
 }
 
 #[test]
 fn custom_metadata_is_short_json() {
-    use AssembleError::{CustomMetadata, CustomMetadataTooLong, NotAFile, Open};
+    use AssembleError::{CustomMetadata, CustomMetadataTooLong, Open};
     let bench = Bench::new();
     let read = |text: &str| {
         fs::write(bench.path("m"), text).unwrap();
@@ -187,5 +191,11 @@ fn custom_metadata_is_short_json() {
     assert!(matches!(read(&long(4097)), Err(CustomMetadataTooLong { .. })));
     assert!(matches!(read("{"), Err(CustomMetadata { .. })));
     assert!(matches!(custom_metadata(&bench.path("absent")), Err(Open { .. })));
-    assert!(matches!(custom_metadata(&bench.path(".")), Err(NotAFile { .. })));
+    assert!(matches!(
+        custom_metadata(&bench.path(".")),
+        Err(Open {
+            source: OpenError::NotAFile(_),
+            ..
+        })
+    ));
 }

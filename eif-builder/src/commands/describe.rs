@@ -10,7 +10,7 @@ pub(super) fn run(args: &DescribeArgs, out: &mut dyn Write) -> anyhow::Result<Ou
     let description = match describe(&args.image) {
         Ok(description) => description,
         // Not looked at, so nothing was found wrong with it.
-        Err(error @ (DescribeError::Open { .. } | DescribeError::NotAFile { .. })) => {
+        Err(error @ DescribeError::Open(_)) => {
             return Err(error.into());
         }
         Err(error) => {

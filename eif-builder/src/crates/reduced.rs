@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::lockfile::CargoLock;
 use crate::digest::{Hasher, Sha256};
+use crate::file::{FileError, failed};
 
 /// A workspace reduced to what one program needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl Reduced {
     /// Writes the files below `dir`, with `lock` as `Cargo.lock`.
     ///
     /// # Errors
-    /// The first file that cannot be written, and why.
-    pub fn write(&self, dir: &Path, lock: &str) -> Result<(), (PathBuf, io::Error)> {
+    /// [`FileError`]: the first file that cannot be written.
+    pub fn write(&self, dir: &Path, lock: &str) -> Result<(), FileError> {
         let lock = [("Cargo.lock", lock.as_bytes())];
         let files = self
             .files
@@ -64,7 +64,7 @@ impl Reduced {
             let parent = path.parent().unwrap_or(dir);
             fs::create_dir_all(parent)
                 .and_then(|()| fs::write(&path, bytes))
-                .map_err(|e| (path, e))?;
+                .map_err(failed("write", &path))?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::lockfile::{CargoLock, LockfileError, Package};
 use super::reduced::Reduced;
 use crate::compression::Compression;
 use crate::digest::{Hasher, NotSha256, Sha256};
+use crate::file::{self, FileError, failed};
 use crate::store::{Store, StoreError, remove_tree};
 use crate::unpack::dir::DirSink;
 use crate::unpack::{self, Limits, SinkError, UnpackError};
@@ -33,16 +34,8 @@ pub enum VendorError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Cargo could not be started.
     #[error("cannot start {}", cargo.display())]
     Start {
@@ -141,25 +134,19 @@ pub fn provide(
         let lock = CargoLock::parse(&text)?;
         let crates = dir.join("crates");
         fill(&crates, cargo, &lock, full)?;
-        normalise(&crates).map_err(io_error("set times and modes below", &crates))?;
-        write(&dir.join("Cargo.lock"), text.as_bytes())
+        normalise(&crates).map_err(failed("set times and modes below", &crates))?;
+        Ok::<_, VendorError>(file::write(&dir.join("Cargo.lock"), text.as_bytes())?)
     })?;
     let path = dir.join("Cargo.lock");
     Ok(Vendored {
         crates: dir.join("crates"),
-        lock: fs::read_to_string(&path).map_err(io_error("read", &path))?,
+        lock: fs::read_to_string(&path).map_err(failed("read", &path))?,
     })
 }
 
 /// Lets cargo fetch what the workspace needs; gives the lock that it then has.
 fn fetch(cargo: &HostCargo, reduced: &Reduced, work: &Path) -> Result<String, VendorError> {
-    reduced
-        .write(work, &reduced.lock.to_text())
-        .map_err(|(path, source)| VendorError::Io {
-            action: "write",
-            path,
-            source,
-        })?;
+    reduced.write(work, &reduced.lock.to_text())?;
     let output = Command::new(&cargo.program)
         .args(["fetch", "--quiet"])
         .current_dir(work)
@@ -175,13 +162,13 @@ fn fetch(cargo: &HostCargo, reduced: &Reduced, work: &Path) -> Result<String, Ve
         ));
     }
     let path = work.join("Cargo.lock");
-    fs::read_to_string(&path).map_err(io_error("read", &path))
+    Ok(fs::read_to_string(&path).map_err(failed("read", &path))?)
 }
 
 /// Checks and unpacks every package of `lock` into `dir`.
 fn fill(dir: &Path, cargo: &HostCargo, lock: &CargoLock, full: &CargoLock) -> Result<(), VendorError> {
     // Also when it stays empty: a program may need no published crate.
-    fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+    fs::create_dir_all(dir).map_err(failed("create", dir))?;
     let caches = cache_dirs(&cargo.home.join("registry/cache"))?;
     for package in lock.packages().iter().filter(|p| p.source.is_some()) {
         let Package {
@@ -215,13 +202,13 @@ fn fill(dir: &Path, cargo: &HostCargo, lock: &CargoLock, full: &CargoLock) -> Re
             cache: cargo.home.join("registry/cache"),
         })?;
         let target = dir.join(&crate_name);
-        fs::create_dir_all(&target).map_err(io_error("create", &target))?;
-        let file = File::open(&path).map_err(io_error("open", &path))?;
+        fs::create_dir_all(&target).map_err(failed("create", &target))?;
+        let file = File::open(&path).map_err(failed("open", &path))?;
         let mut sink = DirSink::open(&target)?;
         unpack::tarball(&archive, file, Compression::Gzip, 1, Limits::default(), &mut sink)?;
         // Cargo asks for this file; the digests of single files are optional, and the archive's was checked.
         let sums = format!("{{\"files\":{{}},\"package\":\"{sha256}\"}}");
-        write(&target.join(".cargo-checksum.json"), sums.as_bytes())?;
+        file::write(&target.join(".cargo-checksum.json"), sums.as_bytes())?;
     }
     Ok(())
 }
@@ -256,12 +243,12 @@ fn cache_dirs(cache: &Path) -> Result<Vec<PathBuf>, VendorError> {
     #[expect(clippy::disallowed_methods, reason = "sorted below")]
     let entries = match fs::read_dir(cache) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(io_error("list", cache))?,
+        other => other.map_err(failed("list", cache))?,
     };
     let dirs = entries
         .map(|entry| entry.map(|e| e.path()))
         .collect::<Result<Vec<_>, _>>();
-    let mut dirs = dirs.map_err(io_error("list", cache))?;
+    let mut dirs = dirs.map_err(failed("list", cache))?;
     dirs.sort();
     Ok(dirs)
 }
@@ -272,25 +259,13 @@ fn find_archive(caches: &[PathBuf], archive: &str, sha256: Sha256) -> Result<Opt
         let path = dir.join(archive);
         let mut file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other.map_err(io_error("open", &path))?,
+            other => other.map_err(failed("open", &path))?,
         };
-        if Sha256::of_reader(&mut file).map_err(io_error("read", &path))?.0 == sha256 {
+        if Sha256::of_reader(&mut file).map_err(failed("read", &path))?.0 == sha256 {
             return Ok(Some(path));
         }
     }
     Ok(None)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), VendorError> {
-    fs::write(path, bytes).map_err(io_error("write", path))
-}
-
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> VendorError + use<'a> {
-    move |source| VendorError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 #[cfg(test)]

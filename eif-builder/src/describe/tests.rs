@@ -1,10 +1,13 @@
 //! An image of our own parts, AWS's golden images, and images with something wrong inside.
 
+use std::fs;
+
 use eif::{Architecture, BuildInfo};
 
 use super::*;
 use crate::assemble::{Assembly, assemble};
 use crate::cpio;
+use crate::file::OpenError;
 use crate::tree::{Node, Tree, TreePath};
 
 const AWS: &[u8] = include_bytes!("../../../crates/eif/tests/data/x86_64.eif");
@@ -173,10 +176,13 @@ fn one_budget_for_all_ramdisks() {
 fn no_image_is_one_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
-    assert!(matches!(describe(&path), Err(DescribeError::Open { .. })));
+    assert!(matches!(
+        describe(&path),
+        Err(DescribeError::Open(OpenError::File(_)))
+    ));
     assert!(matches!(
         describe(dir.path()),
-        Err(DescribeError::NotAFile { .. })
+        Err(DescribeError::Open(OpenError::NotAFile(_)))
     ));
     for length in (0..AWS.len()).step_by(7) {
         fs::write(&path, &AWS[..length]).unwrap();

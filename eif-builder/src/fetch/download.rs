@@ -7,6 +7,7 @@ use super::http::{Http, HttpError};
 use super::progress::Progress;
 use super::snapshot::SnapshotError;
 use crate::digest::Sha256;
+use crate::file;
 use crate::length::Length;
 use crate::lock::Input;
 use crate::store::{BlobWriter, Store, StoreError, VerifiedBlob};
@@ -248,11 +249,10 @@ impl Download<'_> {
                     complete: false,
                 }));
             }
-            writer.write_all(read).map_err(|source| StoreError::Io {
-                action: "write to the store under",
-                path: self.store.root().to_owned(),
-                source,
-            })?;
+            writer
+                .write_all(read)
+                .map_err(file::failed("write to the store under", self.store.root()))
+                .map_err(StoreError::from)?;
             self.progress.advance(read.len() as u64);
         }
         if let Length::Exact(expected) = length

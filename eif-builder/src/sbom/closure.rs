@@ -104,12 +104,10 @@ fn list(shop: &CrateShop<'_>, reduced: &Reduced) -> Result<PartFile, CrateError>
     })?;
     let source = store.scratch_path();
     let written = reduced.write(&source, &vendored.lock);
-    let built = written
-        .map_err(|(path, source)| CrateError::Write { path, source })
-        .and_then(|()| {
-            let part = part(shop, reduced, &name, &source, &vendored.crates);
-            Ok(shop.workshop.build(&part)?)
-        });
+    let built = written.map_err(CrateError::from).and_then(|()| {
+        let part = part(shop, reduced, &name, &source, &vendored.crates);
+        Ok(shop.workshop.build(&part)?)
+    });
     drop(remove_tree(&source));
     Ok(built?.file(OUTPUT)?)
 }

@@ -14,7 +14,7 @@ fn put(store: &Store, bytes: &[u8]) -> Result<VerifiedBlob, StoreError> {
     let mut writer = store.blob_writer("input", Sha256::of(b"hello"), 5)?;
     writer
         .write_all(bytes)
-        .map_err(io_error("write", Path::new("input")))?;
+        .map_err(failed("write", Path::new("input")))?;
     writer.commit()
 }
 
@@ -47,7 +47,7 @@ fn wrong_bytes_never_enter() {
         put(&store, b"hell"),
         Err(StoreError::Mismatch { actual_bytes: 4, .. })
     ));
-    assert!(matches!(put(&store, b"hello!"), Err(StoreError::Io { .. })));
+    assert!(matches!(put(&store, b"hello!"), Err(StoreError::File(_))));
     assert_eq!(files_in(&dir.path().join("blobs")), 0);
     assert_eq!(files_in(&store.scratch.path), 1, "only `alive` is left");
 }
@@ -68,13 +68,12 @@ fn a_failed_part_leaves_nothing() {
     let key = Sha256::of(b"key");
     let result = store.part_or_build(key, |dir| {
         fs::write(dir.join("half"), b"half").unwrap();
-        Err(StoreError::Io {
-            action: "test",
-            path: dir.into(),
-            source: io::ErrorKind::StorageFull.into(),
-        })
+        Err(failed("test", dir)(io::ErrorKind::StorageFull.into()).into())
     });
-    assert!(matches!(result, Err(StoreError::Io { action: "test", .. })));
+    assert!(matches!(
+        result,
+        Err(StoreError::File(FileError { action: "test", .. }))
+    ));
     assert_eq!(store.part(key), None);
     assert_eq!(files_in(&store.scratch.path), 1, "only `alive` is left");
 }
@@ -88,7 +87,7 @@ fn a_part_is_built_once_by_many() {
             scope.spawn(|| {
                 let part = store.part_or_build(Sha256::of(b"key"), |dir| {
                     built.fetch_add(1, Ordering::SeqCst);
-                    fs::write(dir.join("whole"), b"whole").map_err(io_error("write", dir))
+                    Ok::<_, StoreError>(crate::file::write(&dir.join("whole"), b"whole")?)
                 });
                 assert_eq!(fs::read(part.unwrap().join("whole")).unwrap(), b"whole");
             });

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use eif::{Digest, EifFile, Pcr, PcrSignature, Signature, SignedPcr};
+use eif_builder::file::OpenError;
 use eif_builder::sign::pem::PemKey;
 use eif_builder::sign::{SignError, Signer, sign_image};
 use eif_builder::verify::{Outcome, Report, verify};
@@ -153,7 +154,7 @@ fn a_damaged_or_foreign_file_is_not_signed() {
     ));
     assert!(matches!(
         sign_image(dir.path(), &path, &signer),
-        Err(SignError::NotAFile { .. })
+        Err(SignError::Open(OpenError::NotAFile(_)))
     ));
     assert_eq!(names(dir.path()), before, "nothing is left");
 }
