@@ -18,6 +18,7 @@ use crate::file::{OpenError, open_regular};
 mod anatomy;
 mod facts;
 mod kernel;
+mod legible;
 mod ramdisk;
 mod text;
 mod zip;

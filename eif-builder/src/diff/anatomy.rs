@@ -10,7 +10,7 @@ use serde::Serialize;
 use similar::TextDiff;
 
 use super::ramdisk::{RamdiskDifference, Seen, nested};
-use super::{Change, zip};
+use super::{Change, legible, zip};
 use crate::cpio_read::printable;
 use crate::digest::Sha256;
 
@@ -19,7 +19,7 @@ pub(super) const MAX_FILE_BYTES: u32 = 32 << 20;
 /// Longest text that is compared line by line.
 const MAX_TEXT_BYTES: usize = 512 << 10;
 /// Most lines that are compared: the work may grow with their square.
-const MAX_LINES: usize = 5000;
+pub(super) const MAX_LINES: usize = 5000;
 /// Longest unified diff that is kept of one file.
 const MAX_DIFF_BYTES: usize = 32 << 10;
 /// Most members and sections that are listed of one file.
@@ -57,8 +57,11 @@ pub struct MemberChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
-    /// Two texts.
+    /// Two texts, or what is told as text.
     Text {
+        /// In what form the lines show the content, if it is not the content's own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shown: Option<&'static str>,
         /// The unified diff.
         unified: String,
         /// Whether its end is missing.
@@ -78,6 +81,8 @@ pub enum Content {
 #[derive(Debug)]
 pub(super) enum Anatomy {
     Text(String),
+    /// A table of services, as lines.
+    Services(String),
     Elf(Vec<Member>),
     Zip(Vec<Member>),
     Archive(Seen),
@@ -95,6 +100,9 @@ impl Anatomy {
         if let Some(seen) = nested(bytes, depth) {
             return Self::Archive(seen);
         }
+        if let Some(lines) = legible::services(bytes).filter(|text| text.lines().count() <= MAX_LINES) {
+            return Self::Services(lines);
+        }
         let is_text =
             |text: &str| !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
         match str::from_utf8(bytes) {
@@ -111,7 +119,7 @@ impl Anatomy {
     /// Bytes that it keeps in memory, roughly.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Text(text) => text.len(),
+            Self::Text(text) | Self::Services(text) => text.len(),
             Self::Elf(members) | Self::Zip(members) => members.len() * 256,
             Self::Archive(seen) => seen.weight(),
             Self::Bytes(_) => 0,
@@ -122,7 +130,10 @@ impl Anatomy {
 /// Two sides of the file at `path`.
 pub(super) fn compare(path: &str, a: Anatomy, b: Anatomy) -> Content {
     match (a, b) {
-        (Anatomy::Text(a), Anatomy::Text(b)) => unified(path, &a, &b),
+        (Anatomy::Text(a), Anatomy::Text(b)) => texts(path, &a, &b),
+        (Anatomy::Services(a), Anatomy::Services(b)) => {
+            unified(path, &a, &b, Some("the table of services, value by value"))
+        }
         (Anatomy::Elf(a), Anatomy::Elf(b)) => Content::Elf(members(&a, &b)),
         (Anatomy::Zip(a), Anatomy::Zip(b)) => Content::Zip(members(&a, &b)),
         (Anatomy::Archive(a), Anatomy::Archive(b)) => Content::Archive(Box::new(a.compare(&b))),
@@ -131,7 +142,14 @@ pub(super) fn compare(path: &str, a: Anatomy, b: Anatomy) -> Content {
     }
 }
 
-fn unified(path: &str, a: &str, b: &str) -> Content {
+fn texts(path: &str, a: &str, b: &str) -> Content {
+    match (legible::indented(a), legible::indented(b)) {
+        (Some(a), Some(b)) => unified(path, &a, &b, Some("JSON on one line, indented here")),
+        _ => unified(path, a, b, None),
+    }
+}
+
+fn unified(path: &str, a: &str, b: &str, shown: Option<&'static str>) -> Content {
     let diff = TextDiff::from_lines(a, b);
     let text = diff
         .unified_diff()
@@ -156,7 +174,7 @@ fn unified(path: &str, a: &str, b: &str) -> Content {
         }
         unified.push_str(&line);
     }
-    Content::Text { unified, cut }
+    Content::Text { shown, unified, cut }
 }
 
 /// As [`printable`], but a backslash stays: this is a text, not a name.

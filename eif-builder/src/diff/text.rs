@@ -158,7 +158,10 @@ fn write_file(out: &mut fmt::Formatter<'_>, indent: &str, file: &FileDifference)
     let below = format!("{indent}    ");
     match &file.content {
         None => Ok(()),
-        Some(Content::Text { unified, cut }) => {
+        Some(Content::Text { shown, unified, cut }) => {
+            if let Some(form) = shown {
+                writeln!(out, "{below}({form})")?;
+            }
             for line in unified.lines() {
                 writeln!(out, "{below}{line}")?;
             }

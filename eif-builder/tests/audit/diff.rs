@@ -234,7 +234,8 @@ fn content(path: &str, a: &[u8], b: &[u8]) -> Content {
 
 #[test]
 fn text_is_a_unified_diff_that_no_terminal_obeys() {
-    let Content::Text { unified, cut } = content("etc/conf", b"one\ntwo\nthree\n", b"one\n2\nthree\n\ttab\n")
+    let Content::Text { unified, cut, .. } =
+        content("etc/conf", b"one\ntwo\nthree\n", b"one\n2\nthree\n\ttab\n")
     else {
         panic!("not a text");
     };
@@ -247,7 +248,7 @@ fn text_is_a_unified_diff_that_no_terminal_obeys() {
     let text = serde_json::to_string(&found).unwrap();
     assert!(!text.contains('\u{1b}') && text.contains("\\\\x1b[2J"), "{text}");
     let long = numbered(4000);
-    let Content::Text { unified, cut } = content("long", long.as_bytes(), b"short\n") else {
+    let Content::Text { unified, cut, .. } = content("long", long.as_bytes(), b"short\n") else {
         panic!("not a text");
     };
     assert!(cut && unified.len() <= 32 << 10);

@@ -12,6 +12,7 @@ mod diff;
 mod extract;
 mod hostile;
 mod keys;
+mod legible;
 mod lint;
 mod sign;
 mod support;
