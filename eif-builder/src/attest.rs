@@ -14,7 +14,7 @@ use ::attest::{
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::policy::{self, PolicyError};
+use kms_policy::measurements::{self, MeasurementsError};
 
 mod report;
 
@@ -55,7 +55,7 @@ pub enum UsageError {
     Root(#[source] RootError),
     /// `--pcrs` is not a file of measurements.
     #[error("--pcrs is wrong")]
-    Pcrs(#[source] PolicyError),
+    Pcrs(#[source] MeasurementsError),
     /// A PCR of `--pcrs` cannot be demanded.
     #[error("--pcrs names a PCR that does not exist")]
     PcrIndex(#[source] PcrError),
@@ -183,7 +183,7 @@ fn demanded(parameters: &VerifyParameters, moment: Moment) -> Result<Policy, Usa
         policy = policy.allow_debug();
     }
     if let Some(json) = &parameters.pcrs {
-        let image = policy::read_pcrs("--pcrs", json).map_err(UsageError::Pcrs)?;
+        let image = measurements::read("--pcrs", json).map_err(UsageError::Pcrs)?;
         let pcrs = [
             (0, Some(image.pcr0)),
             (1, Some(image.pcr1)),

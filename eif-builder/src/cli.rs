@@ -52,8 +52,8 @@ pub enum Command {
     /// Explain why two images differ: section, ramdisk, path, mode, owner, time, content.
     ///
     /// Text is shown as a unified diff, programs by section, zip and jar by member, a kernel by option where it carries its
-    /// configuration. Works on images of any tool. Exit code 0 when every byte is the same, 3 when not, 1 when a file cannot
-    /// be read or is no image.
+    /// configuration, the table of services by value. Works on images of any tool. Exit code 0 when every byte is the same,
+    /// 3 when not, 1 when a file cannot be read or is no image.
     Diff(DiffArgs),
     /// Print what an image is made of (CycloneDX, SPDX) or what it was made from (in-toto, SLSA).
     ///

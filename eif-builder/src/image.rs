@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use eif::{Architecture, BuildInfo, EifWriter, Metadata, Part, Parts, WriteError, Written};
+use kms_policy::measurements::{self, MeasurementsError};
 use serde_json::{Value, json};
 
 use crate::digest::Sha256;
@@ -70,6 +71,9 @@ pub enum ImageError {
     /// The key policy could not be made.
     #[error("cannot make the key policy")]
     Policy(#[from] PolicyError),
+    /// The measurements that were written cannot be read.
+    #[error(transparent)]
+    Measurements(#[from] MeasurementsError),
 }
 
 /// Makes the image in the (empty) folder `dir`: [`EIF_FILE`], [`PCRS_FILE`], [`POLICY_FILE`], [`WEIGHTS_FILE`].
@@ -221,7 +225,7 @@ fn write_descriptions(manifest: &Manifest, written: &Written, dir: &Path) -> Res
     let pcrs = Value::Object(pcrs);
     write_json(&dir.join(PCRS_FILE), &pcrs)?;
     let text = pcrs.to_string();
-    let images = vec![policy::read_pcrs(&manifest.name, text.as_bytes())?];
+    let images = vec![measurements::read(&manifest.name, text.as_bytes())?];
     let policy = policy::policy_text(images, &PolicyParameters::default())?;
     let path = dir.join(POLICY_FILE);
     Ok(file::write(&path, policy.as_str().as_bytes())?)

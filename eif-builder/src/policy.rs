@@ -1,6 +1,6 @@
 //! The `policy` command: from measurements and names to the text of a KMS key policy.
 //!
-//! It reads measurements and turns text into the types of [`kms_policy`], where every rule about the policy itself is. It
+//! It turns text into the types of [`kms_policy`], where every rule about the policy itself is. It
 //! parses no command line and touches no file.
 //!
 //! Without any name it gives a [`PolicyText::Template`]: `make eif` does not know whose key the image will use, and a
@@ -10,10 +10,6 @@ use kms_policy::arn::{InstanceId, NameError, RoleArn};
 use kms_policy::generate;
 use kms_policy::pcr::{Pcr, PcrError};
 use kms_policy::request::{Bindings, ImagePcrs, PolicyRequest, RequestError, Roles};
-use serde::Deserialize;
-
-/// Longest file of measurements that is read, in bytes. Ours has about 1 KiB, `nitro-cli describe-eif` prints less than 4.
-pub const MAX_PCRS_BYTES: usize = 64 * 1024;
 
 /// What the policy is made of, as text from the command line. Everything may be left out but the images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,40 +59,9 @@ impl PolicyText {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A file of measurements that is longer than any.
-    #[error("the measurements of {label} have {actual} bytes, expected at most {MAX_PCRS_BYTES}")]
-    TooLarge {
-        /// Label of the image.
-        label: String,
-        /// Length of the file in bytes.
-        actual: usize,
-    },
-    /// Not the JSON of measurements.
-    #[error("the measurements of {label} are not the Measurements that nitro-cli prints")]
-    Json {
-        /// Label of the image.
-        label: String,
-        /// What the reader says.
-        source: serde_json::Error,
-    },
-    /// Measured by another hash than SHA-384.
-    #[error("the measurements of {label} are by {found:?}, expected Sha384")]
-    Algorithm {
-        /// Label of the image.
-        label: String,
-        /// What the file says.
-        found: String,
-    },
-    /// A register that is none.
-    #[error("{name} of {label} is wrong")]
-    Pcr {
-        /// Label of the image, or the option.
-        label: String,
-        /// Name of the register.
-        name: &'static str,
-        /// Why.
-        source: PcrError,
-    },
+    /// `--pcr16` is no register.
+    #[error("--pcr16 is wrong")]
+    Config(#[source] PcrError),
     /// PCR8 is asked for and the image has none.
     #[error("PCR8 is asked for, but {label} is not signed")]
     NoPcr8 {
@@ -125,76 +90,6 @@ pub enum PolicyError {
     /// The parts do not make a sound policy.
     #[error("no key policy can be made of this")]
     Request(#[from] RequestError),
-}
-
-#[derive(Deserialize)]
-struct Outer {
-    #[serde(rename = "Measurements")]
-    measurements: Measurements,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Measurements {
-    #[serde(rename = "HashAlgorithm")]
-    algorithm: String,
-    #[serde(rename = "PCR0")]
-    pcr0: String,
-    #[serde(rename = "PCR1")]
-    pcr1: String,
-    #[serde(rename = "PCR2")]
-    pcr2: String,
-    #[serde(rename = "PCR8")]
-    pcr8: Option<String>,
-}
-
-/// Reads measurements in the form that `nitro-cli` prints: `{"Measurements": {"HashAlgorithm", "PCR0", "PCR1", "PCR2",
-/// "PCR8"?}}` with anything beside `Measurements`, or the inner object alone.
-///
-/// # Errors
-/// [`PolicyError::TooLarge`], [`PolicyError::Json`], [`PolicyError::Algorithm`], [`PolicyError::Pcr`].
-pub fn read_pcrs(label: &str, bytes: &[u8]) -> Result<ImagePcrs, PolicyError> {
-    let label = label.to_owned();
-    if bytes.len() > MAX_PCRS_BYTES {
-        return Err(PolicyError::TooLarge {
-            label,
-            actual: bytes.len(),
-        });
-    }
-    let read = || -> Result<Measurements, serde_json::Error> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        if value.get("Measurements").is_some() {
-            // Read again from the bytes: the value above has lost what stands twice.
-            Ok(serde_json::from_slice::<Outer>(bytes)?.measurements)
-        } else {
-            serde_json::from_slice(bytes)
-        }
-    };
-    let found = match read() {
-        Ok(found) => found,
-        Err(source) => return Err(PolicyError::Json { label, source }),
-    };
-    if found.algorithm.split_whitespace().next() != Some("Sha384") {
-        return Err(PolicyError::Algorithm {
-            label,
-            found: found.algorithm,
-        });
-    }
-    Ok(ImagePcrs {
-        pcr0: pcr(&label, "PCR0", &found.pcr0)?,
-        pcr1: pcr(&label, "PCR1", &found.pcr1)?,
-        pcr2: pcr(&label, "PCR2", &found.pcr2)?,
-        pcr8: found.pcr8.map(|text| pcr(&label, "PCR8", &text)).transpose()?,
-        label,
-    })
-}
-
-fn pcr(label: &str, name: &'static str, text: &str) -> Result<Pcr, PolicyError> {
-    text.parse().map_err(|source| PolicyError::Pcr {
-        label: label.to_owned(),
-        name,
-        source,
-    })
 }
 
 /// Makes the text of a key policy, or of a template when no name is given.
@@ -278,11 +173,11 @@ impl PolicyParameters {
             .as_deref()
             .map(|text| name::<RoleArn>("--pcr3-role", text));
         let instances: Vec<InstanceId> = names("--pcr4-instance", &self.pcr4_instances)?;
-        let configs = self.pcr16.iter().map(|text| pcr("--pcr16", "PCR16", text));
+        let configs = self.pcr16.iter().map(|text| text.parse());
         Ok(Bindings {
             pcr3: role.transpose()?.map(|role| Pcr::of_role(&role)),
             pcr4: instances.iter().map(Pcr::of_instance).collect(),
-            pcr16: configs.collect::<Result<_, _>>()?,
+            pcr16: configs.collect::<Result<_, _>>().map_err(PolicyError::Config)?,
         })
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use attest::UnixMs;
 use eif::{EifError, EifFile, Measured};
+use kms_policy::measurements::{self, MeasurementsError};
 use kms_policy::request::ImagePcrs;
 use serde::Deserialize;
 
@@ -17,7 +18,6 @@ use crate::cpio_read::Budget;
 use crate::cursor::Cursor;
 use crate::digest::{NotSha256, Sha256};
 use crate::file::{OpenError, open_regular};
-use crate::policy::{self, PolicyError};
 
 mod checks;
 mod init;
@@ -40,7 +40,7 @@ pub struct Published {
 pub enum PublishedError {
     /// Not the JSON of measurements.
     #[error(transparent)]
-    Pcrs(#[from] PolicyError),
+    Pcrs(#[from] MeasurementsError),
     /// `EifSha256` is none.
     #[error("EifSha256 of {label} is wrong")]
     EifSha256 {
@@ -73,7 +73,7 @@ impl Published {
             #[serde(rename = "EifSha256")]
             eif_sha256: Option<String>,
         }
-        let pcrs = policy::read_pcrs(label, bytes)?;
+        let pcrs = measurements::read(label, bytes)?;
         let registers = [(0, pcrs.pcr0), (1, pcrs.pcr1), (2, pcrs.pcr2)];
         if let Some((index, _)) = registers.into_iter().find(|(_, pcr)| pcr.is_zero()) {
             let label = label.to_owned();
@@ -81,7 +81,7 @@ impl Published {
         }
         let beside: Beside = serde_json::from_slice(bytes).map_err(|source| {
             let label = label.to_owned();
-            PolicyError::Json { label, source }
+            MeasurementsError::Json { label, source }
         })?;
         let eif_sha256 = beside.eif_sha256.map(|text| text.parse()).transpose();
         let eif_sha256 = eif_sha256.map_err(|source| PublishedError::EifSha256 {

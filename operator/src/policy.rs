@@ -3,20 +3,18 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use control::text::KeyArn;
 use kms_policy::condition::Attested;
 use kms_policy::lint::{Finding, Severity, lint};
-use kms_policy::pcr::Pcr;
+use kms_policy::measurements;
 use kms_policy::policy::Policy;
 use kms_policy::request::ImagePcrs;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::aws::{Aws, reason};
 use crate::secret::read_file;
 
-/// Longest file of measurements, bytes.
-const MAX_PCRS_BYTES: usize = 64 * 1024;
 /// Longest policy, bytes: KMS takes 32 KB.
 const MAX_POLICY_BYTES: usize = 64 * 1024;
 
@@ -98,7 +96,7 @@ pub fn check(from: String, text: &str, pcrs: &[PathBuf], pcr16: Option<&str>) ->
     let policy = Policy::parse(text.as_bytes()).with_context(|| format!("the policy of {from}"))?;
     let images = pcrs
         .iter()
-        .map(|path| measurements(path))
+        .map(|path| image(path))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let found = lint(&policy, (!images.is_empty()).then_some(images.as_slice()));
     let mut notes = Vec::new();
@@ -144,47 +142,10 @@ fn about_pcr16(policy: &Policy, pcr16: &str) -> Option<String> {
     (!ours).then(|| format!("the policy asks for PCR16, but not for {pcr16}, which this config gives: the enclave will be refused"))
 }
 
-#[derive(Deserialize)]
-struct Outer {
-    #[serde(rename = "Measurements")]
-    measurements: Measurements,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Measurements {
-    #[serde(rename = "HashAlgorithm")]
-    algorithm: String,
-    #[serde(rename = "PCR0")]
-    pcr0: String,
-    #[serde(rename = "PCR1")]
-    pcr1: String,
-    #[serde(rename = "PCR2")]
-    pcr2: String,
-    #[serde(rename = "PCR8")]
-    pcr8: Option<String>,
-}
-
 /// Measurements as `eif-builder` and `nitro-cli` print them.
-fn measurements(path: &Path) -> anyhow::Result<ImagePcrs> {
-    let label = path.display().to_string();
-    let bytes = read_file(path, MAX_PCRS_BYTES)?;
-    let outer: Outer =
-        serde_json::from_slice(&bytes).with_context(|| format!("{label} has no Measurements"))?;
-    let found = outer.measurements;
-    ensure!(
-        found.algorithm.split_whitespace().next() == Some("Sha384"),
-        "{label} is measured by {:?}, expected Sha384",
-        found.algorithm
-    );
-    let pcr = |name: &str, text: &str| text.parse::<Pcr>().with_context(|| format!("{name} of {label}"));
-    Ok(ImagePcrs {
-        pcr0: pcr("PCR0", &found.pcr0)?,
-        pcr1: pcr("PCR1", &found.pcr1)?,
-        pcr2: pcr("PCR2", &found.pcr2)?,
-        pcr8: found.pcr8.map(|text| pcr("PCR8", &text)).transpose()?,
-        label,
-    })
+fn image(path: &Path) -> anyhow::Result<ImagePcrs> {
+    let bytes = read_file(path, measurements::MAX_BYTES)?;
+    Ok(measurements::read(&path.display().to_string(), &bytes)?)
 }
 
 impl Report {

@@ -5,7 +5,8 @@
 //! - [`parse`]: strict reading of a policy that someone else wrote;
 //! - [`evaluate`]: what KMS decides for a caller, an action and a request context;
 //! - [`lint`]: what is weak in a policy, and how to mend it;
-//! - [`pcr`], [`arn`]: measurements and names.
+//! - [`measurements`]: the file that says what an image measures;
+//! - [`pcr`], [`arn`]: registers and names.
 //!
 //! The crate reads no file, no clock and no network, and knows neither images nor attestation documents.
 //!
@@ -19,6 +20,7 @@ pub mod condition;
 pub mod evaluate;
 pub mod generate;
 pub mod lint;
+pub mod measurements;
 pub mod parse;
 pub mod pcr;
 pub mod policy;

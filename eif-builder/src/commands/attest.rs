@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use ::attest::UnixMs;
 use anyhow::Context as _;
+use kms_policy::measurements;
 
 use super::{Outcome, read_limited};
 use crate::attest::{VerifyParameters, read_document};
 use crate::cli::{AttestShowArgs, AttestVerifyArgs};
 use crate::host::Host;
-use crate::policy::MAX_PCRS_BYTES;
 
 /// Largest root certificate file, in bytes.
 const MAX_ROOT_BYTES: u64 = 64 * 1024;
@@ -21,7 +21,7 @@ pub(super) fn verify(args: &AttestVerifyArgs, host: &Host, out: &mut dyn Write) 
     let read = |path: &Option<PathBuf>, limit| path.as_deref().map(|p| read_limited(p, limit)).transpose();
     let parameters = VerifyParameters {
         root: read(&args.root, MAX_ROOT_BYTES)?,
-        pcrs: read(&args.pcrs, MAX_PCRS_BYTES as u64)?,
+        pcrs: read(&args.pcrs, measurements::MAX_BYTES as u64)?,
         nonce: args.nonce.clone(),
         at: args.at.clone(),
         max_age: args.max_age.clone(),

@@ -9,6 +9,7 @@ use ::attest::{TrustRoot, UnixMs};
 use anyhow::Context as _;
 use control::config::DeploymentConfig;
 use control::text::{Nonce, PublicKey};
+use kms_policy::measurements;
 use kms_policy::request::ImagePcrs;
 use serde_json::{Map, Value};
 
@@ -21,7 +22,6 @@ use crate::live::ask::ask;
 use crate::live::presented::presented;
 use crate::live::{Expected, Found, judge, read_keys};
 use crate::pipeline::find_top;
-use crate::policy::{MAX_PCRS_BYTES, read_pcrs};
 use crate::rebuild::{self, PUBLISHED, first_difference};
 use crate::verdict::Verdict;
 
@@ -40,14 +40,14 @@ struct Measured {
 
 impl Measured {
     fn read(path: &Path, from: String) -> anyhow::Result<Self> {
-        let bytes = read_limited(path, MAX_PCRS_BYTES as u64)?;
+        let bytes = read_limited(path, measurements::MAX_BYTES as u64)?;
         let name = || format!("{} is not JSON", path.display());
         let json = serde_json::from_slice(&bytes).with_context(name)?;
         Ok(Self { json, from })
     }
 
     fn pcrs(&self) -> anyhow::Result<ImagePcrs> {
-        Ok(read_pcrs(&self.from, self.json.to_string().as_bytes())?)
+        Ok(measurements::read(&self.from, self.json.to_string().as_bytes())?)
     }
 
     /// The keys of `[trust]` that the image weakens.

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use kms_policy::measurements;
 use kms_policy::request::ImagePcrs;
 
 use super::{Outcome, read_limited, write_whole};
 use crate::cli::{PolicyArgs, PolicyCommand, PolicyLintArgs};
 use crate::lint::{MAX_POLICY_BYTES, report};
-use crate::policy::{MAX_PCRS_BYTES, PolicyParameters, PolicyText, policy_text, read_pcrs};
+use crate::policy::{PolicyParameters, PolicyText, policy_text};
 
 pub(super) fn run(args: &PolicyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     if let Some(PolicyCommand::Lint(args)) = &args.command {
@@ -61,8 +62,8 @@ fn lint(args: &PolicyLintArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
 fn read_images(paths: &[PathBuf]) -> anyhow::Result<Vec<ImagePcrs>> {
     let mut images = Vec::new();
     for path in paths {
-        let bytes = read_limited(path, MAX_PCRS_BYTES as u64)?;
-        images.push(read_pcrs(&label(path), &bytes)?);
+        let bytes = read_limited(path, measurements::MAX_BYTES as u64)?;
+        images.push(measurements::read(&label(path), &bytes)?);
     }
     Ok(images)
 }

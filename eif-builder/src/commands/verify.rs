@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use attest::UnixMs;
+use kms_policy::measurements;
 
 use super::{Outcome, read_limited};
 use crate::cli::VerifyArgs;
 use crate::cpio_read::Budget;
 use crate::host::Host;
-use crate::policy::MAX_PCRS_BYTES;
 use crate::verify::{Parameters, Published, verify};
 
 pub(super) fn run(args: &VerifyArgs, host: &Host, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let published = match &args.pcrs {
         None => None,
         Some(path) => {
-            let bytes = read_limited(path, MAX_PCRS_BYTES as u64)?;
+            let bytes = read_limited(path, measurements::MAX_BYTES as u64)?;
             match Published::read(&path.display().to_string(), &bytes) {
                 Ok(published) => Some(published),
                 Err(error) => return usage(&error.into()),
