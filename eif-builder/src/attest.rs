@@ -10,15 +10,13 @@ use ::attest::{
     MAX_DOCUMENT_LEN, Moment, NotAnInstant, Pcr, PcrError, Policy, RootError, TrustRoot, UnixMs,
     UnverifiedDoc, UnverifiedError,
 };
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-
 use kms_policy::measurements::{self, MeasurementsError};
 
 mod report;
 
-pub use report::{Check, ClaimsView, Outcome, Report};
+pub use report::{Check, ClaimsView, Report};
 
 /// Exit code when a document is refused or malformed.
 pub const EXIT_REFUSED: u8 = 3;

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use attest::UnixMs;
-use eif_builder::attest::{EXIT_REFUSED, Outcome, Report, UsageError, VerifyParameters, show, verify};
+use eif_builder::attest::{EXIT_REFUSED, Report, UsageError, VerifyParameters, show, verify};
+use eif_builder::verdict::Outcome;
 use serde_json::{Value, json};
 
 const PRODUCTION: &str = "nitro/valid/anjuna_prod_2021_rsa2048_pubkey.cbor";

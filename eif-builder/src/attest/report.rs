@@ -12,6 +12,7 @@ use ::attest::{
 use serde::{Serialize, Serializer};
 
 use super::{EXIT_REFUSED, VerifyParameters};
+use crate::verdict::Outcome;
 
 /// The steps of a verification, in their order, with what holds when one is passed.
 const STEPS: [(Step, &str); 5] = [
@@ -33,18 +34,6 @@ const STEPS: [(Step, &str); 5] = [
     ),
     (Step::Policy, "the document says what was demanded"),
 ];
-
-/// How a check went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It holds.
-    Ok,
-    /// It does not hold.
-    Failed,
-    /// A check before it failed.
-    NotReached,
-}
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
