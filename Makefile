@@ -37,7 +37,7 @@ published: eif ## Fail when the image's PCRs are not those in reproducible/publi
 publish: eif ## Publish the image's PCRs, to be committed with what moved them (IMAGE=native)
 	@scripts/published.sh write $(IMAGE)
 
-verify: tools ## Build the image again from this clean checkout, all of it, and compare with what is published (10 min)
+verify: tools ## Build the image again from this clean checkout, all of it, and compare with what is published (20 min on two CPUs)
 	@$(EIF_BUILDER) verify --rebuild --image $(IMAGE)
 
 emulator: tools ## Build QEMU with the Nitro Enclave machine (needed once, about 5 min)
@@ -62,7 +62,7 @@ e2e: test-deps eif simulator ## Tests that boot enclaves in the simulator
 	scripts/with-enclave.sh scripts/with-stores.sh scripts/with-clients.sh $(CARGO) test --locked --package e2e
 	scripts/with-enclave.sh $(CARGO) test --locked --package simulator --test vm --test clients
 
-repro: bench-deps eif ## Build again in six other surroundings, one of them another distribution, and compare every byte (30 min)
+repro: bench-deps eif ## Build again in six other surroundings, one of them another distribution, and compare every byte (1 to 2 h on two CPUs)
 	python3 scripts/repro.py $(IMAGE) $(EIF_BUILDER) out
 
 fuzz-smoke: test-deps ## Every fuzz target on its seeds and some thousand inputs more

@@ -20,7 +20,7 @@ pub struct FileError {
 }
 
 /// For `map_err`: the error of trying `action` on `path`.
-pub fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + use<'a> {
+pub fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FileError + Copy + use<'a> {
     move |source| FileError {
         action,
         path: path.to_path_buf(),

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use attest::UnixMs;
 use eif::{EifError, EifFile, Measured};
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::cpio_read::Budget;
 use crate::cursor::Cursor;
 use crate::digest::{NotSha256, Sha256};
-use crate::file::{OpenError, open_regular};
+use crate::file::{FileError, OpenError, failed, open_regular};
 
 mod checks;
 mod init;
@@ -110,15 +110,9 @@ pub enum VerifyError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The file could not be read to its end.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Its path.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// It cannot be read to its end.
+    #[error(transparent)]
+    Read(#[from] FileError),
 }
 
 /// Judges the image at `path`. A refused image is no error but a [`Report`] that says so.
@@ -127,14 +121,11 @@ pub enum VerifyError {
 /// [`VerifyError`] when the file could not be looked at.
 pub fn verify(path: &Path, parameters: &Parameters) -> Result<Report, VerifyError> {
     let file = open_regular(path)?;
-    let unreadable = |source| VerifyError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = failed("read", path);
     let mut report = Report::new(parameters.at);
     let mut image = match EifFile::open(Cursor::new(&file)) {
         Ok(image) => image,
-        Err(EifError::Read(source)) => return Err(unreadable(source)),
+        Err(EifError::Read(source)) => return Err(unreadable(source).into()),
         Err(error) => {
             report.push(checks::not_an_image(&error));
             return Ok(report);
@@ -142,7 +133,7 @@ pub fn verify(path: &Path, parameters: &Parameters) -> Result<Report, VerifyErro
     };
     let measured = match image.measure() {
         Ok(measured) => measured,
-        Err(EifError::Read(source)) => return Err(unreadable(source)),
+        Err(EifError::Read(source)) => return Err(unreadable(source).into()),
         Err(error) => {
             report.push(checks::not_an_image(&error));
             return Ok(report);

@@ -14,6 +14,7 @@ use super::materials::{self, Materials};
 use crate::cpio_read::{Budget, EntryKind, Head, HeadKind, Visitor};
 use crate::describe::{self, DescribeError, Description, Metadata};
 use crate::digest::Sha256;
+use crate::file::{FileError, failed};
 use crate::initramfs;
 use crate::ramdisk::APP_ROOT;
 
@@ -40,15 +41,9 @@ pub enum FactsError {
         #[source]
         source: EifError,
     },
-    /// A file beside the image cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] FileError),
     /// A file that was named by hand is not of this image.
     #[error("{} cannot be shown", path.display())]
     Materials {
@@ -131,7 +126,7 @@ impl Facts {
         let description = describe::describe(path)?;
         let (sha256, _) = File::open(path)
             .and_then(|mut file| Sha256::of_reader(&mut file))
-            .map_err(read_error(path))?;
+            .map_err(failed("read", path))?;
         let inner = inner(path)?;
         let mut facts = Self {
             file: path
@@ -301,7 +296,7 @@ fn inner(path: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, FactsError> {
         path: path.to_path_buf(),
         source,
     };
-    let mut image = EifFile::open(File::open(path).map_err(read_error(path))?).map_err(fail)?;
+    let mut image = EifFile::open(File::open(path).map_err(failed("read", path))?).map_err(fail)?;
     let mut picked = Picker::default();
     let mut budget = Budget::default();
     for index in 0..image.sections().len() {
@@ -379,26 +374,19 @@ fn options(text: &str) -> BTreeMap<String, String> {
 fn read(path: &Path, limit: u64, named: bool) -> Result<Option<Vec<u8>>, FactsError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
-        other => other.map_err(read_error(path))?,
+        other => other.map_err(failed("read", path))?,
     };
     let mut bytes = Vec::new();
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(read_error(path))?;
+    read.map_err(failed("read", path))?;
     if bytes.len() as u64 > limit {
         let source = io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("it has more than {limit} bytes"),
         );
-        return Err(read_error(path)(source));
+        return Err(failed("read", path)(source).into());
     }
     Ok(Some(bytes))
-}
-
-fn read_error(path: &Path) -> impl FnOnce(io::Error) -> FactsError + use<'_> {
-    move |source| FactsError::Read {
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::source::Origins;
 use super::{Component, Identity, Inventory, Kind, Place, Section, copyright, purl};
 use crate::crates::lockfile::CargoLock;
 use crate::digest::Sha256;
+use crate::file::{FileError, failed};
 use crate::image::Ingredients;
 use crate::lock::{LockedDownload, LockedPackage};
 use crate::rootfs::{self, RootfsError};
@@ -31,14 +32,8 @@ const DOC: &str = "usr/share/doc";
 #[non_exhaustive]
 pub enum GatherError {
     /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] FileError),
     /// The image is no image.
     #[error("{} is not a valid image", path.display())]
     Image {
@@ -188,7 +183,7 @@ fn identity(eif: &Path, name: &str, version: &str) -> Result<Identity, GatherErr
         name: name.to_owned(),
         version: version.to_owned(),
         eif_sha256: sha256,
-        eif_sha384: sha384(eif).map_err(read_error(eif))?,
+        eif_sha384: sha384(eif).map_err(failed("read", eif))?,
         eif_size,
         measurements: measured.measurements,
     })
@@ -317,30 +312,23 @@ fn package_licence(root: &Path, name: &str) -> Result<Licence, GatherError> {
         (Ok(inside), Ok(root)) if inside.starts_with(&root) => inside,
         _ => return Ok(Licence::unknown()),
     };
-    let file = File::open(&inside).map_err(read_error(&path))?;
+    let file = File::open(&inside).map_err(failed("read", &path))?;
     let mut bytes = Vec::new();
     let read = file.take(copyright::MAX_BYTES).read_to_end(&mut bytes);
-    read.map_err(read_error(&path))?;
+    read.map_err(failed("read", &path))?;
     Ok(copyright::licence(&String::from_utf8_lossy(&bytes)))
 }
 
 fn open(path: &Path) -> Result<File, GatherError> {
-    File::open(path).map_err(read_error(path))
+    Ok(File::open(path).map_err(failed("read", path))?)
 }
 
 fn sha256(path: &Path) -> Result<(Sha256, u64), GatherError> {
-    Sha256::of_reader(&mut open(path)?).map_err(read_error(path))
+    Ok(Sha256::of_reader(&mut open(path)?).map_err(failed("read", path))?)
 }
 
 fn sha256_text(path: &Path) -> Result<String, GatherError> {
     Ok(sha256(path)?.0.to_string())
-}
-
-fn read_error(path: &Path) -> impl FnOnce(io::Error) -> GatherError + use<'_> {
-    move |source| GatherError::Read {
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 #[cfg(test)]
