@@ -68,8 +68,9 @@ pub enum Command {
     /// Judge an image from its bytes alone, and compare it with published measurements.
     ///
     /// Computes CRC, sections, PCR0, PCR1, PCR2 and PCR8 anew, checks the signature and its certificate's dates, that the
-    /// kernel is for the machine, that there is a first program, and that the memory asked for is enough. Exit code 3 when
-    /// anything does not hold, 2 when an argument makes no sense, 1 when the files cannot be read.
+    /// kernel is for the machine, that there is a first program, and that the memory asked for is enough; says what the
+    /// image's own policy weakens. Exit code 3 when anything does not hold, 2 when an argument makes no sense, 1 when the
+    /// files cannot be read.
     ///
     /// In place of an image: --rebuild builds it again from a clean checkout and compares bytes and PCRs with the published ones;
     /// --live asks a running enclave to prove that it is that image, with the operator's deployment config, TLS key and

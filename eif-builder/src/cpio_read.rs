@@ -190,6 +190,32 @@ pub trait Visitor {
     }
 }
 
+/// Both are told everything, the first before the second.
+impl<A: Visitor, B: Visitor> Visitor for (A, B) {
+    fn begin(&mut self, head: &Head) -> io::Result<()> {
+        self.0.begin(head)?;
+        self.1.begin(head)
+    }
+
+    fn content(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.0.content(piece)?;
+        self.1.content(piece)
+    }
+
+    fn end(&mut self, head: &Head) -> io::Result<()> {
+        self.0.end(head)?;
+        self.1.end(head)
+    }
+}
+
+/// The parts of a path, without `.` and empty ones; `..` is kept, it is no path that a link leads to.
+pub(crate) fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|&byte| byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
 /// A stream of archives, read forward and counted.
 #[derive(Debug)]
 pub(crate) struct Tape<'a, R> {

@@ -75,6 +75,7 @@ pub mod mirror;
 pub mod nar;
 pub mod part;
 pub mod partial;
+mod pick;
 pub mod pipeline;
 pub mod policy;
 pub mod provenance;

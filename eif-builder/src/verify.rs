@@ -22,6 +22,7 @@ use crate::file::{FileError, OpenError, failed, open_regular};
 mod checks;
 mod init;
 mod report;
+mod trust;
 
 pub use report::{Check, Outcome, Report};
 

@@ -11,17 +11,15 @@ use serde_json::Value;
 use services::Table;
 
 use super::materials::{self, Materials};
-use crate::cpio_read::{Budget, EntryKind, Head, HeadKind, Visitor};
+use crate::cpio_read::{Budget, EntryKind};
 use crate::describe::{self, DescribeError, Description, Metadata};
 use crate::digest::Sha256;
 use crate::file::{FileError, failed};
 use crate::initramfs;
-use crate::ramdisk::APP_ROOT;
+use crate::pick::Picker;
 
 /// Largest kernel configuration that is read. A full one of a distribution has 300 KiB.
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
-/// Largest file of the image whose content is looked at.
-const MAX_INNER_BYTES: usize = services::codec::MAX_TABLE_BYTES;
 /// Files of the app ramdisk that are looked at.
 const PASSWD: &str = "/etc/passwd";
 
@@ -289,15 +287,14 @@ fn parsed<T>(bytes: Option<&Vec<u8>>, parse: impl FnOnce(&[u8]) -> Result<T, Str
     }
 }
 
-/// Contents of the few files that the page explains, by their path in the app root. The last of a name counts, as in the
-/// kernel.
+/// Contents of the few files that the page explains, by their path in the app root.
 fn inner(path: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, FactsError> {
     let fail = |source| FactsError::Image {
         path: path.to_path_buf(),
         source,
     };
     let mut image = EifFile::open(File::open(path).map_err(failed("read", path))?).map_err(fail)?;
-    let mut picked = Picker::default();
+    let mut picked = Picker::new(&[services::PATH, control::policy::PATH, PASSWD]);
     let mut budget = Budget::default();
     for index in 0..image.sections().len() {
         let kind = image.sections().get(index).map(|section| section.kind);
@@ -307,39 +304,7 @@ fn inner(path: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, FactsError> {
             drop(initramfs::walk(&mut reader, &mut budget, &mut picked));
         }
     }
-    Ok(picked.found)
-}
-
-#[derive(Default)]
-struct Picker {
-    found: BTreeMap<&'static str, Vec<u8>>,
-    current: Option<&'static str>,
-}
-
-impl Visitor for Picker {
-    fn begin(&mut self, head: &Head) -> io::Result<()> {
-        let wanted = [services::PATH, control::policy::PATH, PASSWD];
-        let name = head.name.strip_prefix(b"/").unwrap_or(&head.name);
-        let root = APP_ROOT.as_bytes().get(1..).unwrap_or_default();
-        let within = name.strip_prefix(root);
-        self.current = wanted
-            .into_iter()
-            .find(|wanted| within == Some(wanted.as_bytes()))
-            .filter(|_| head.kind == HeadKind::File);
-        if let Some(current) = self.current {
-            self.found.insert(current, Vec::new());
-        }
-        Ok(())
-    }
-
-    fn content(&mut self, piece: &[u8]) -> io::Result<()> {
-        if let Some(bytes) = self.current.and_then(|current| self.found.get_mut(current)) {
-            // One byte more than is allowed is kept, so that the reader refuses it.
-            let room = (MAX_INNER_BYTES + 1).saturating_sub(bytes.len());
-            bytes.extend(piece.iter().take(room));
-        }
-        Ok(())
-    }
+    Ok(picked.found())
 }
 
 fn users(passwd: &[u8]) -> BTreeMap<u32, String> {

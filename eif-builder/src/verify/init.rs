@@ -8,16 +8,15 @@ use std::io::{self, Read, Seek};
 use eif::{EifError, EifFile, SectionKind};
 
 use super::report::causes;
-use super::{Check, Report};
-use crate::cpio_read::{Budget, Head, HeadKind, Visitor, printable};
+use super::{Check, Report, trust};
+use crate::cpio_read::{Budget, Head, HeadKind, Visitor, components, printable};
 use crate::initramfs;
+use crate::pick::Picker;
 
 /// Longest command line that is looked at; the kernel takes 2048 bytes.
 const MAX_CMDLINE_BYTES: u64 = 64 * 1024;
 /// Links followed, as many as Linux follows.
 const MAX_LINKS: usize = 40;
-
-type Path = Vec<Vec<u8>>;
 
 /// What may be, or lead to, the first program.
 #[derive(Clone, Debug)]
@@ -29,7 +28,7 @@ enum Node {
 #[derive(Debug, Default)]
 struct Finder {
     ramdisk: usize,
-    nodes: BTreeMap<Path, Node>,
+    nodes: BTreeMap<Vec<Vec<u8>>, Node>,
 }
 
 impl Visitor for Finder {
@@ -52,14 +51,6 @@ impl Visitor for Finder {
     }
 }
 
-/// Without `.` and empty parts; `..` is kept, it is no path that a link leads to.
-fn components(path: &[u8]) -> Path {
-    path.split(|&byte| byte == b'/')
-        .filter(|part| !matches!(*part, b"" | b"."))
-        .map(<[u8]>::to_vec)
-        .collect()
-}
-
 impl Finder {
     /// The program that `path` leads to, through links.
     fn resolve(&self, path: &[u8]) -> Option<&Node> {
@@ -76,7 +67,7 @@ impl Finder {
                 return self.nodes.get(&path);
             };
             let mut next = if target.starts_with(b"/") {
-                Path::new()
+                Vec::new()
             } else {
                 here.split_last()
                     .map(|(_, parent)| parent.to_vec())
@@ -96,7 +87,7 @@ impl Finder {
     }
 }
 
-/// Reads the ramdisks and says whether the kernel finds a first program.
+/// Reads the ramdisks and says whether the kernel finds a first program, and what their policy weakens.
 pub(super) fn check<R: Read + Seek>(
     image: &mut EifFile<R>,
     mut budget: Budget,
@@ -110,7 +101,7 @@ pub(super) fn check<R: Read + Seek>(
             return Ok(());
         }
     };
-    let mut finder = Finder::default();
+    let mut seen = (Finder::default(), Picker::new(&[control::policy::PATH]));
     let sections: Vec<_> = (0..image.sections().len())
         .filter(|&index| {
             image
@@ -120,9 +111,9 @@ pub(super) fn check<R: Read + Seek>(
         })
         .collect();
     for (ramdisk, section) in sections.into_iter().enumerate() {
-        finder.ramdisk = ramdisk;
+        seen.0.ramdisk = ramdisk;
         let problem = match image.section_reader(section) {
-            Ok(mut reader) => initramfs::walk(&mut reader, &mut budget, &mut finder).problem,
+            Ok(mut reader) => initramfs::walk(&mut reader, &mut budget, &mut seen).problem,
             Err(EifError::Read(error)) => return Err(error),
             Err(error) => {
                 report.push(Check::failed("init", causes(&error)));
@@ -137,6 +128,10 @@ pub(super) fn check<R: Read + Seek>(
             report.push(Check::failed("init", detail).next("`eif-builder describe` shows what comes before"));
             return Ok(());
         }
+    }
+    let (finder, picker) = seen;
+    if let Some(policy) = picker.found().get(control::policy::PATH) {
+        trust::look(policy, report);
     }
     let shown = printable(&wanted);
     match finder.resolve(&wanted) {

@@ -100,6 +100,9 @@ pub struct Report {
     pub at: String,
     /// All checks in their order.
     pub checks: Vec<Check>,
+    /// Keys of the manifest by which the image's policy weakens trust; nothing when it has no policy of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weakened: Option<Vec<&'static str>>,
     /// What a verified image still does not prove.
     pub caveats: Vec<String>,
     /// The computed registers as nitro-cli prints them, unless the file is no image.
@@ -113,6 +116,7 @@ impl Report {
             verified: true,
             at: at.to_string(),
             checks: Vec::new(),
+            weakened: None,
             caveats: Vec::new(),
             measurements: None,
         }

@@ -275,6 +275,46 @@ fn a_bomb_ends_at_the_budget() {
 }
 
 #[test]
+fn what_weakens_trust_is_said_and_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let safe = r#"{"schema":1,"signer":{"distribution":"native","start_within_s":120,"upcheck_every_s":5,"upcheck_within_s":3},"trust":{"allow_any_client":false,"legacy_no_context":false,"memory_slashing":false},"users":{"agent":101,"signer":102}}"#;
+    let weak = safe
+        .replace(r#""allow_any_client":false"#, r#""allow_any_client":true"#)
+        .replace(r#""memory_slashing":false"#, r#""memory_slashing":true"#);
+    let policy = "/rootfs/etc/nitro/policy.json";
+    // Each in a ramdisk of its own.
+    let report = |files: &[(&str, &str)]| {
+        let mut parts = Parts::default();
+        let ramdisks = files
+            .iter()
+            .map(|(path, content)| zstd(&archive(&[(path, 0o444, content.as_bytes())])));
+        parts.ramdisks.extend(ramdisks);
+        let path = parts.write(dir.path(), "a");
+        let report = checked(&path, Some(published(&path)));
+        assert!(report.verified, "{report}");
+        report
+    };
+    let quiet = report(&[(policy, safe)]);
+    assert_eq!(quiet.weakened, Some(vec![]));
+    assert!(!quiet.to_string().contains("WEAKENED"), "{quiet}");
+
+    // The last one counts.
+    let loud = report(&[(policy, safe), (policy, &weak)]);
+    assert_eq!(loud.weakened, Some(vec!["allow_any_client", "memory_slashing"]));
+    let line = "note    TRUST IS WEAKENED by /etc/nitro/policy.json: allow_any_client, memory_slashing; not for production";
+    assert!(loud.to_string().contains(line), "{loud}");
+
+    let other = report(&[("/rootfs/etc/policy.json", &weak)]);
+    assert_eq!(other.weakened, None, "no policy of ours");
+    let wrong = report(&[(policy, "{}")]);
+    assert_eq!(wrong.weakened, None);
+    assert!(
+        wrong.to_string().contains("policy.json cannot be read"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn what_is_published_must_be_measurements() {
     let dir = tempfile::tempdir().unwrap();
     let path = Parts::default().write(dir.path(), "a");
