@@ -9,6 +9,9 @@ use services::{Clock, Instruction, Kind, Limit, Restart, Seccomp, Service, Table
 use super::anatomy::MAX_LINES;
 use crate::cpio_read::printable;
 
+/// Deepest JSON that is indented.
+const MAX_DEPTH: usize = 64;
+
 /// Every value of a table of services, one a line; lines of a service begin with its name. `None` for whatever is no table.
 pub(super) fn services(bytes: &[u8]) -> Option<String> {
     if !bytes.starts_with(&MAGIC) {
@@ -143,7 +146,7 @@ fn limit(value: u64) -> String {
 }
 
 /// A JSON object or array that stands on one line, with line ends and indents put between its tokens and nothing else changed;
-/// `None` for any other text, or when that would be too many lines.
+/// `None` for any other text, and for what is too deep or would be too many lines.
 pub(super) fn indented(text: &str) -> Option<String> {
     let line = text.strip_suffix('\n').unwrap_or(text);
     let looks = line.starts_with(['{', '[']) && !line.contains('\n');
@@ -173,6 +176,9 @@ pub(super) fn indented(text: &str) -> Option<String> {
             '{' | '[' => {
                 spread.out.push(character);
                 spread.depth += 1;
+                if spread.depth > MAX_DEPTH {
+                    return None;
+                }
                 if !matches!(characters.peek(), Some('}' | ']')) {
                     spread.line()?;
                 }
@@ -255,6 +261,9 @@ mod tests {
             assert_eq!(indented(text), None, "{text:?}");
         }
         assert_eq!(indented(&format!("[{}0]", "0,".repeat(MAX_LINES))), None);
-        assert_eq!(indented(&"[".repeat(100_000)), None);
+        for (depth, told) in [(MAX_DEPTH, true), (MAX_DEPTH + 1, false), (100_000, false)] {
+            let nested = "[".repeat(depth) + &"]".repeat(depth);
+            assert_eq!(indented(&nested).is_some(), told, "{depth}");
+        }
     }
 }
