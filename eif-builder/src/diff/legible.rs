@@ -242,6 +242,10 @@ mod tests {
             indented(&format!("{text}\n")).unwrap(),
             expected.join("\n") + "\n"
         );
+        // Without its end it is no JSON, whatever is missing.
+        for end in 0..text.len() {
+            assert_eq!(indented(text.get(..end).unwrap()), None, "cut at {end}");
+        }
         // Spaces of its own stay where they are.
         assert_eq!(indented(r#"{"a" : "" }"#).unwrap(), "{\n  \"a\" : \"\" \n}");
     }

@@ -1,6 +1,7 @@
 //! Whether there is a first program: the kernel runs `/init` of what all ramdisks make together, or what `rdinit=` names.
 //!
-//! Later ramdisks replace files of earlier ones, as in the kernel. Only programs and links are kept in memory.
+//! Later ramdisks replace files of earlier ones, as in the kernel. Only programs and links are kept in memory, and the image's
+//! policy, which the same reading picks for [`trust`].
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
